@@ -1,0 +1,80 @@
+"""Data sets by name: numpy arrays, split, that need no network unless they say so.
+
+=================  ==========================================  ====================
+name               what                                        customary binarise
+=================  ==========================================  ====================
+``digits``         scikit-learn's 8 x 8 digits                 ``"threshold"``
+``mnist``          28 x 28 digits, from files or OpenML        ``"static"``
+``fashion-mnist``  28 x 28 clothes, from files or OpenML       ``"static"``
+``mnist-static``   MNIST's fixed binarisation, from a file     already binary
+``two-moons``      two half circles in the plane               not for points
+``ring``           8 Gaussians on a circle                     not for points
+``grid``           25 Gaussians on a lattice                   not for points
+=================  ==========================================  ====================
+"""
+
+__all__ = [
+    "Dataset",
+    "ModeCount",
+    "count_modes",
+    "grid",
+    "load",
+    "names",
+    "read_idx",
+    "resample",
+    "ring",
+    "two_moons",
+]
+
+from pathlib import Path
+
+from ppgm.data.binary import check_rule, resample
+from ppgm.data.dataset import Dataset
+from ppgm.data.idx import read_idx
+from ppgm.data.images import digits, mnist, mnist_static
+from ppgm.data.toys import ModeCount, count_modes, grid, ring, two_moons
+from ppgm.errors import ArgumentError, did_you_mean
+
+CUSTOMARY = {"digits": "threshold", "mnist": "static", "fashion-mnist": "static"}
+POINTS = {"two-moons": two_moons, "ring": ring, "grid": grid}
+
+
+def names() -> tuple[str, ...]:
+    """Returns the names that `load` knows."""
+    return (*CUSTOMARY, "mnist-static", *POINTS)
+
+
+def load(
+    name: str, *, binarise: str | None = None, seed: int = 0, folder: Path | str | None = None
+) -> Dataset:
+    """Loads a data set.
+
+    Args:
+        name: One of `names`.
+        binarise: For pictures of grey levels: ``"static"``, ``"dynamic"``, ``"threshold"`` or
+            ``"none"`` (see `ppgm.data.binary`). None is the customary rule of the data set.
+        seed: Seed of everything random: static binarisation, and points in the plane.
+        folder: Folder of files for the MNIST family; by default the environment variable
+            ``PPGM_DATA``.
+
+    Raises:
+        ArgumentError: The name is unknown, or binarisation makes no sense for it.
+        DataError: Files are missing or damaged.
+    """
+    if name not in names():
+        raise ArgumentError(
+            f"there is no data set '{name}'{did_you_mean(name, names())} (known: "
+            f"{', '.join(names())})"
+        )
+    if name in CUSTOMARY:
+        return _pictures(name, CUSTOMARY[name] if binarise is None else binarise, seed, folder)
+    if binarise not in (None, "none"):
+        raise ArgumentError(f"'{name}' has no grey levels: leave binarise='{binarise}' out")
+    return mnist_static(folder=folder) if name == "mnist-static" else POINTS[name](seed=seed)
+
+
+def _pictures(name: str, binarise: str, seed: int, folder: Path | str | None) -> Dataset:
+    check_rule(binarise)
+    if name == "digits":
+        return digits(binarise=binarise, seed=seed)
+    return mnist(name, binarise=binarise, seed=seed, folder=folder)
