@@ -438,6 +438,14 @@ def test_machine_partition_by_double_enumeration(visible: int, hidden: int) -> N
     _close(np.exp(rbm.log_density(every, machine)).sum(), 1)
 
 
+@pytest.mark.parametrize(("visible", "hidden"), [(40, 3), (3, 40)])
+def test_machine_partition_sums_over_the_smaller_side(visible: int, hidden: int) -> None:
+    """Forty units cannot be enumerated; without weights the units are independent."""
+    machine = _machine(visible, hidden)._replace(weight=np.zeros((hidden, visible)))
+    exact = arrays.softplus(machine.visible).sum() + arrays.softplus(machine.hidden).sum()
+    _close(rbm.log_partition(machine), exact)
+
+
 def test_machine_gradient_against_differences() -> None:
     machine = _machine()
     v = np.array([[1.0, 0, 0, 1], [1, 1, 0, 1], [0, 0, 0, 1]])
