@@ -1,0 +1,112 @@
+"""Networks of `ppgm.nets` built with `torch.nn`.
+
+The modules are ordinary: `state_dict`, `to`, hooks, `torch.func` and `torch.compile` apply.
+"""
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional
+from torch.nn.utils import skip_init
+
+from ppgm.nets import Convolution, Dense, Layer, Network, check_arrays, check_width
+
+__all__ = ["ImageStack", "RowStack", "build"]
+
+Activation = Callable[[torch.Tensor], torch.Tensor]
+
+
+def build(spec: Network, arrays: Mapping[str, np.ndarray], dtype: torch.dtype) -> nn.Module:
+    """Return a module with the parameters `arrays`.
+
+    Args:
+        spec: Network to build.
+        arrays: Parameters by canonical name, with the shapes of `spec.parameters()`; copied.
+        dtype: Type of the parameters, such as `torch.float32`.
+
+    Returns:
+        Module from `(*, inputs)` to `(*, outputs)`, for any leading dimensions.
+    """
+    check_arrays(spec.parameters(), arrays)
+    layers = spec.layers()
+    flat = all(isinstance(layer, Dense) for layer in layers)
+    module = RowStack(spec, dtype) if flat else ImageStack(spec, dtype)
+    with torch.no_grad():
+        for name, parameter in module.named_parameters():
+            parameter.copy_(torch.from_numpy(np.array(arrays[name])))
+    return module
+
+
+class RowStack(nn.Module):
+    """Affine layers; leading dimensions need no care, `torch.nn.Linear` takes any."""
+
+    def __init__(self, spec: Network, dtype: torch.dtype) -> None:
+        """Lay out the parameters of `spec` without filling them."""
+        super().__init__()
+        self.inputs = spec.inputs
+        self.activation = _activation(spec.activation)
+        self.layers = nn.ModuleList(_layer(layer, dtype) for layer in spec.layers())
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map rows `(*, inputs)` to rows `(*, outputs)`."""
+        check_width(x.shape, self.inputs)
+        *hidden, last = self.layers
+        for layer in hidden:
+            x = self.activation(layer(x))
+        return last(x)
+
+
+class ImageStack(nn.Module):
+    """Affine layers and convolutions; leading dimensions are flattened and restored."""
+
+    def __init__(self, spec: Network, dtype: torch.dtype) -> None:
+        """Lay out the parameters of `spec` without filling them."""
+        super().__init__()
+        self.inputs, self.outputs = spec.inputs, spec.outputs
+        self.takes = tuple(layer.takes for layer in spec.layers())
+        self.activation = _activation(spec.activation)
+        self.layers = nn.ModuleList(_layer(layer, dtype) for layer in spec.layers())
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map rows `(*, inputs)` to rows `(*, outputs)`."""
+        check_width(x.shape, self.inputs)
+        leading = x.shape[:-1]
+        for i, (layer, takes) in enumerate(zip(self.layers, self.takes, strict=True)):
+            x = self.activation(x) if i else x
+            x = layer(x.reshape(-1, *takes))
+        return x.reshape(*leading, self.outputs)
+
+
+def _layer(layer: Layer, dtype: torch.dtype) -> nn.Module:
+    # skip_init: the weights are ours, and torch's own draws would disturb the caller's seed.
+    if isinstance(layer, Dense):
+        return skip_init(nn.Linear, layer.inputs, layer.outputs, dtype=dtype)
+    options = {"stride": layer.stride, "padding": layer.padding, "dtype": dtype}
+    sizes = (layer.takes[0], layer.outputs, layer.kernel)
+    if isinstance(layer, Convolution):
+        return skip_init(nn.Conv2d, *sizes, **options)
+    return skip_init(nn.ConvTranspose2d, *sizes, output_padding=layer.extra, **options)
+
+
+def _activation(name: str) -> Activation:
+    return {
+        "elu": functional.elu,
+        "identity": _identity,
+        "leaky_relu": functional.leaky_relu,
+        "relu": torch.relu,
+        "sigmoid": torch.sigmoid,
+        "silu": functional.silu,
+        "softplus": _softplus,
+        "tanh": torch.tanh,
+    }[name]
+
+
+def _identity(x: torch.Tensor) -> torch.Tensor:
+    return x
+
+
+def _softplus(x: torch.Tensor) -> torch.Tensor:
+    # torch becomes linear above 20, which is off by 2e-9; above 40 the two agree in float64.
+    return functional.softplus(x, threshold=40.0)
