@@ -27,7 +27,7 @@ def _line(record: dict[str, Any]) -> str:
         record["contestant"] + star,
         f"{record['ms']:.3f}",
         f"{record['cpu_ms']:.3f}",
-        f"{record.get('cpu_ms_ratio', float('nan')):.2f} of {record.get('baseline', 'none')}",
+        f"{record.get('ratio', float('nan')):.2f} of {record.get('baseline', 'none')}",
         f"{record['peak_mb']:.0f}",
         f"{record.get('peak_mb_ratio', float('nan')):.2f}",
         f"{record['loss']:.2f}",
@@ -39,7 +39,7 @@ def _line(record: dict[str, Any]) -> str:
 def _check(record: dict[str, Any]) -> str:
     pairs = zip(record["check"].values(), record["check_error"], strict=True)
     values = ", ".join(f"{value:.3f}±{error:.3f}" for value, error in pairs)
-    return values + ("" if record.get("agrees", True) else " DIFFERS")
+    return values + ("" if record.get("agrees", True) else " differs")
 
 
 def _notes(records: list[dict[str, Any]]) -> list[str]:

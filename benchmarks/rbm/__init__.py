@@ -1,8 +1,8 @@
 """Restricted Boltzmann machine 784-200 by PCD-1: batch 128, 128 persistent chains.
 
-One block-Gibbs sweep of the chains (hidden given visible, visible given hidden), then a step of Adam
-on mean F(data) - mean F(chains) with the free energy F(v) = -b.v - sum softplus(W v + c). The chains
-start at the first batch.
+One block-Gibbs sweep of the chains (hidden given visible, visible given hidden), then a step of
+Adam on mean F(data) - mean F(chains) with the free energy F(v) = -b.v - sum softplus(W v + c).
+The chains start at the first batch. The loss is no bound: it falls, then rises as the chains mix.
 """
 
 from __future__ import annotations

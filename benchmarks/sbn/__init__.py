@@ -1,7 +1,7 @@
 """Sigmoid belief network 200-200 over 784 binary pixels, VIMCO with ten particles, batch 128.
 
-h2 ~ Bernoulli(prior), h1 | h2 and x | h1 Bernoulli with linear logits; the guide draws h1 | x, then
-h2 | h1. The loss is the negative multi-sample bound, mean over the batch.
+h2 ~ Bernoulli(prior), h1 | h2 and x | h1 Bernoulli with linear logits; the guide draws h1 | x,
+then h2 | h1. The loss is the negative multi-sample bound, mean over the batch.
 """
 
 from __future__ import annotations

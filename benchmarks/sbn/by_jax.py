@@ -12,13 +12,8 @@ from jax.lax import stop_gradient
 from jax.scipy.special import logsumexp
 
 from benchmarks import jax_kit
-from benchmarks.jax_kit import Tree
+from benchmarks.jax_kit import Tree, log_bernoulli
 from benchmarks.row import Contestant, Row
-
-
-def log_bernoulli(logits: Array, value: Array) -> Array:
-    """Returns the log probability of binary vectors, `(*, D)` to `(*)`."""
-    return (value * logits - jax.nn.softplus(logits)).sum(-1)
 
 
 def bernoulli(key: Array, logits: Array) -> Array:
@@ -44,7 +39,7 @@ def vimco(log_weights: Array, log_q: Array) -> tuple[Array, Array]:
 
 def losses(params: Tree, key: Array, x: Array, particles: int) -> tuple[Array, Array]:
     """Returns the surrogate loss and the negative bound, means over the rows of x `(B, D)`."""
-    affine = lambda name, h: h @ params[name][0] + params[name][1]  # noqa: E731
+    affine = lambda name, h: jax_kit.affine(params[name], h)  # noqa: E731
     key1, key2 = jax.random.split(key)
     logits = affine("up.0", x)
     first = jnp.broadcast_to(logits, (particles, *logits.shape))

@@ -24,7 +24,7 @@ def loss(params: Tree, key: Array, x: Array, particles: int) -> Array:
     # log p(z) - log q(z | x): the normalising constants of the two Gaussians cancel.
     divergence = (0.5 * (noise**2 - z**2) + log_scale).sum(-1)
     logits = jax_kit.apply(params["decoder"], z, jnp.tanh)
-    likelihood = (x * logits - jax.nn.softplus(logits)).sum(-1)
+    likelihood = jax_kit.log_bernoulli(logits, x)
 
     bound = logsumexp(likelihood + divergence, axis=0) - math.log(particles)
     return -bound.mean()
