@@ -14,12 +14,13 @@ FEATURES, LAYERS, PARTICLES = 784, (200, 200), 10
 
 
 def weights() -> Arrays:
-    """Returns `up.i` (guide), `down.i` (model, towards the data) and the logits of the prior."""
+    """Returns encoders (guide, up) and decoders (model, down) by level, and the prior's logits."""
     rng = np.random.default_rng(1)
     sizes = (FEATURES, *LAYERS)
     found = {"prior": rng.normal(0, 0.1, LAYERS[-1]).astype(np.float32)}
-    for i, (below, above) in enumerate(zip(sizes, sizes[1:], strict=False)):
-        found |= linear(rng, f"up.{i}", below, above) | linear(rng, f"down.{i}", above, below)
+    for level, (below, above) in enumerate(zip(sizes, sizes[1:], strict=False), 1):
+        found |= linear(rng, f"encoder{level}.layers.0", below, above)
+        found |= linear(rng, f"decoder{level}.layers.0", above, below)
     return found
 
 

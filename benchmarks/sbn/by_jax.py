@@ -41,15 +41,15 @@ def losses(params: Tree, key: Array, x: Array, particles: int) -> tuple[Array, A
     """Returns the surrogate loss and the negative bound, means over the rows of x `(B, D)`."""
     affine = lambda name, h: jax_kit.affine(params[name], h)  # noqa: E731
     key1, key2 = jax.random.split(key)
-    logits = affine("up.0", x)
+    logits = affine("encoder1", x)
     first = jnp.broadcast_to(logits, (particles, *logits.shape))
     h1 = bernoulli(key1, first)
-    second = affine("up.1", h1)
+    second = affine("encoder2", h1)
     h2 = bernoulli(key2, second)
 
     log_q = log_bernoulli(first, h1) + log_bernoulli(second, h2)
-    log_p = log_bernoulli(params["prior"], h2) + log_bernoulli(affine("down.1", h2), h1)
-    log_p = log_p + log_bernoulli(affine("down.0", h1), x)
+    log_p = log_bernoulli(params["prior"], h2) + log_bernoulli(affine("decoder2", h2), h1)
+    log_p = log_p + log_bernoulli(affine("decoder1", h1), x)
 
     surrogate, bound = vimco(log_p - log_q, log_q)
     return surrogate.mean(), -bound.mean()
@@ -58,9 +58,9 @@ def losses(params: Tree, key: Array, x: Array, particles: int) -> tuple[Array, A
 def build(row: Row, variant: str) -> Contestant:
     """Returns the contestant; variants are those of `jax_kit.epoch`."""
     weights, data = row.weights(), jnp.array(row.data(row.size))
-    names = ("up.0", "up.1", "down.0", "down.1")
-    pair = lambda n: (jnp.array(weights[f"{n}.weight"].T), jnp.array(weights[f"{n}.bias"]))  # noqa: E731
-    params = {name: pair(name) for name in names} | {"prior": jnp.array(weights["prior"])}
+    names = ("encoder1", "encoder2", "decoder1", "decoder2")
+    params = {name: jax_kit.perceptron(weights, name)[0] for name in names}
+    params["prior"] = jnp.array(weights["prior"])
     optimiser = optax.adam(1e-3)
 
     def update(state: Tree, key: Array, batch: Array) -> tuple[Tree, Array]:

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from benchmarks import torch_kit
-from benchmarks.row import Contestant, Row
+from benchmarks.row import Contestant, Row, layers
 
 
 def log_bernoulli(logits: Tensor, value: Tensor) -> Tensor:
@@ -41,9 +41,9 @@ class SBN(nn.Module):
         """Loads the row's starting weights."""
         super().__init__()
         weights = row.weights()
-        layer = lambda n: torch_kit.affine(weights[f"{n}.weight"], weights[f"{n}.bias"])  # noqa: E731
-        self.up = nn.ModuleList([layer("up.0"), layer("up.1")])
-        self.down = nn.ModuleList([layer("down.0"), layer("down.1")])
+        layer = lambda name: torch_kit.affine(*layers(weights, name)[0])  # noqa: E731
+        self.up = nn.ModuleList([layer("encoder1"), layer("encoder2")])
+        self.down = nn.ModuleList([layer("decoder1"), layer("decoder2")])
         self.prior = nn.Parameter(torch.tensor(weights["prior"]))
         self.particles = row.particles
 
