@@ -200,7 +200,7 @@ def _parse(label: str, content: bytes) -> dict[str, np.ndarray]:
         arrays = parse(content)
     except Exception as error:
         raise StorageError(f"{label} is not a safetensors file: {error}") from error
-    # The loader returns read-only views into the bytes of the whole file.
+    # Depending on its version, the loader returns read-only views into the whole file.
     return {name: np.array(array) for name, array in arrays.items()}
 
 

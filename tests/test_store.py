@@ -624,3 +624,21 @@ def test_every_byte_is_on_the_disk_before_its_name(
     order = [name for name in calls if name in ("write", "fsync", "replace")]
     file, folder = ["write", "fsync", "replace"], ["fsync"]
     assert order == [*file, *file, *folder, *file, *folder]
+
+
+def test_a_run_that_is_replaced_while_it_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path, 1)
+    read, reads = store._read, []
+
+    def slow(path: Path, limit: int) -> bytes:
+        reads.append(path.name)
+        if len(reads) == 2:  # the manifest is read, its files are not
+            monkeypatch.setattr(store, "_read", read)
+            write(tmp_path, 2)
+        return read(path, limit)
+
+    monkeypatch.setattr(store, "_read", slow)
+    assert mark_of(tmp_path) == 2
+    assert len(reads) == 2
