@@ -56,8 +56,8 @@ def _k_line(name: str, k: np.ndarray) -> str:
     if not k.size:
         return f"{name}: no rows"
     bad = int(np.sum(~(k <= UNRELIABLE)))
-    verdict = "all good" if not bad else f"{bad} above {UNRELIABLE}: do not trust the draws there"
-    return f"{name}: {_range(k)} over {k.size} row{'s' * (k.size != 1)}, {verdict}"
+    verdict = "all good" if not bad else f"{bad} above {UNRELIABLE} or NaN: do not trust the draws there"
+    return f"{name}: {_range(k[~np.isnan(k)])} over {k.size} row{'s' * (k.size != 1)}, {verdict}"
 
 
 def _range(values: np.ndarray) -> str:
