@@ -67,7 +67,7 @@ def _edge_cost(problem: Problem, x: np.ndarray, y: np.ndarray) -> float:
     length = (tail[:, 1] - head[:, 1]) / ROW
     return float(
         np.sum(slant**2) + 0.3 * np.sum(slant) + 0.6 * np.sum(slant > 0.02)
-        + 3 * np.sum(length - 1)
+        + 5 * np.sum(length - 1)
         + 6 * _crossings(tail, head, problem.edges) + 30 * _through(problem, x, y, tail, head)
     )  # fmt: skip
 

@@ -47,7 +47,7 @@ def arrange(graph: nx.DiGraph, sizes: Mapping[str, tuple[float, float]]) -> Layo
 
 def _descend(problem: Problem, level: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     x, groups = _spread(problem, level), list(_groups(problem))
-    for _ in range(12):
+    for _ in range(min(12, 1 + 100 // len(level))):
         before = cost(problem, x, level)
         for group in groups:
             x, level = _improve(problem, x, level, group)
@@ -106,7 +106,8 @@ def _groups(problem: Problem) -> list[list[int]]:
     plates = list(problem.plates.values())
     groups = [[i] for i in nodes] + plates
     groups += [[i for i in nodes if i not in members] for members in plates]
-    groups += [_descendants(problem, i) for i in nodes]
+    if len(nodes) <= 30:
+        groups += [_descendants(problem, i) for i in nodes]
     return [list(g) for g in dict.fromkeys(map(tuple, groups)) if g]
 
 
@@ -125,7 +126,7 @@ def _improve(
     """Returns the best of many positions for a group of nodes that move together."""
     best = (cost(problem, x, level), x, level)
     shifts = _shifts(problem, x, group)
-    for step in (0, -1, 1):
+    for step in (0, -1, 1) if len(x) <= 30 else (0,):
         lifted = level.copy()
         lifted[group] += step
         if step and not _ordered(problem, lifted):
@@ -145,10 +146,13 @@ def _shifts(problem: Problem, x: np.ndarray, group: list[int]) -> np.ndarray:
         if j not in group
     ]  # fmt: skip
     steps = np.array([0.1, 0.3, 0.6, 1.0, 1.4, 2.0, 2.8, 4.0])
-    if len(problem.size) > 20:  # fewer trials, to stay within seconds
-        steps = steps[::2]
+    if len(problem.size) > 15:  # fewer trials, to stay within seconds
+        steps = steps[1::3]
     steps = np.concatenate([-steps[::-1], [0.0], steps])
-    return np.concatenate([steps, outside, np.mean(outside) + steps]) if outside else steps
+    if not outside:
+        return steps
+    align = np.unique(outside)[:6] if len(group) == 1 else []
+    return np.concatenate([steps, align, np.mean(outside) + steps[::2], [np.mean(outside)]])
 
 
 def _ordered(problem: Problem, level: np.ndarray) -> bool:

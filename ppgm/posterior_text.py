@@ -56,7 +56,8 @@ def _k_line(name: str, k: np.ndarray) -> str:
     if not k.size:
         return f"{name}: no rows"
     bad = int(np.sum(~(k <= UNRELIABLE)))
-    verdict = "all good" if not bad else f"{bad} above {UNRELIABLE} or NaN: do not trust the draws there"
+    warning = f"{bad} above {UNRELIABLE} or NaN: do not trust the draws there"
+    verdict = warning if bad else "all good"
     return f"{name}: {_range(k[~np.isnan(k)])} over {k.size} row{'s' * (k.size != 1)}, {verdict}"
 
 

@@ -233,7 +233,7 @@ def test_mean_and_sd() -> None:
 def test_text_summary_says_what_can_be_trusted() -> None:
     text = str(schools())
     assert "2 x 100 draws (svi, IWAE(particles=5), host numpyro, seed 7)" in text
-    assert "0.1 .. 0.75 over 4 rows, 2 above 0.7 or NaN: do not trust" in text  # NaN is not good either
+    assert "0.1 .. 0.75 over 4 rows, 2 above 0.7 or NaN: do not trust" in text
     assert "ESS and MCSE: not applicable" in text
     assert "4 x 2" in text
     assert repr(schools()) == "<Posterior theta[2, 100, 4, 2], mu[2, 100]>"
