@@ -66,15 +66,10 @@ def write(posterior: "Posterior", path: str | os.PathLike[str]) -> None:
     layout = _layout(posterior)
     content = _tree(posterior, layout)
     content.attrs[STATE] = json.dumps(_state(posterior, layout), default=_plain)
-    # Without this, xarray marks NaN as missing and rewrites its bits.
-    exact = {
-        f"/{group}": {v: {"_FillValue": None} for v in child.to_dataset().variables}
-        for group, child in content.children.items()
-    }
     target = Path(path)
     part = target.with_name(target.name + ".part")
     try:
-        content.to_netcdf(part, engine="h5netcdf", encoding=exact)
+        content.to_netcdf(part, engine="h5netcdf")
         os.replace(part, target)
     except OSError as error:
         raise StorageError(f"cannot write the posterior to '{target}': {error}") from error

@@ -33,7 +33,7 @@ def schools(**changes: Any) -> Posterior:
         constants={"sigma": np.ones(SCHOOLS)},
         dims={
             "theta": ("school", "side"),
-            "y": ("school",),
+            "y": ("school", "try"),
             "sigma": ("school",),
             "lp": ("school",),
             "log_q": ("school",),
@@ -67,11 +67,11 @@ def test_groups_dims_coords_and_attrs() -> None:
     assert posterior["theta"].dims == ("chain", "draw", "school", "side")
     assert posterior["mu"].dims == ("chain", "draw")
     assert exported["log_likelihood"]["y"].dims == ("chain", "draw", "school")
-    assert exported["observed_data"]["y"].dims == ("school", "y_event0")
+    assert exported["observed_data"]["y"].dims == ("school", "try")
     assert exported["sample_stats"]["lp"].dims == ("chain", "draw", "school")
     assert exported["diagnostics"]["k_hat"].dims == ("school",)
     assert list(posterior["school"].values) == ["a", "b", "c", "d"]
-    assert list(exported["observed_data"]["y_event0"].values) == [0, 1, 2]
+    assert list(exported["observed_data"]["try"].values) == [0, 1, 2]
     np.testing.assert_array_equal(posterior["theta"].values, schools().draws["theta"])
     assert posterior["mu"].dtype == np.float32
     for attrs in (exported.attrs, posterior.attrs):
