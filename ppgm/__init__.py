@@ -1,0 +1,68 @@
+"""Deep generative models as probabilistic programs, on Pyro and NumPyro.
+
+Names are imported on first use: ``import ppgm`` loads no host and no plotting library.
+"""
+
+__all__ = [
+    "EarlyStopping",
+    "Fit",
+    "Posterior",
+    "Program",
+    "__version__",
+    "active_units",
+    "data",
+    "evaluate",
+    "fit",
+    "graph",
+    "graphs",
+    "infer",
+    "inference",
+    "load",
+    "models",
+    "optimisers",
+    "program",
+    "registry",
+    "sample",
+]
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from ppgm import data, graphs, inference, models, optimisers, registry
+    from ppgm.answers import infer, sample
+    from ppgm.evaluation import active_units, evaluate
+    from ppgm.fitting import EarlyStopping, Fit, fit
+    from ppgm.graphs import graph
+    from ppgm.posterior import Posterior
+    from ppgm.programs import Program, program
+    from ppgm.saving import load
+
+_HOMES = {
+    "EarlyStopping": "fitting",
+    "Fit": "fitting",
+    "fit": "fitting",
+    "Posterior": "posterior",
+    "Program": "programs",
+    "program": "programs",
+    "active_units": "evaluation",
+    "evaluate": "evaluation",
+    "graph": "graphs",
+    "infer": "answers",
+    "sample": "answers",
+    "load": "saving",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(f"ppgm.{_HOMES[name]}"), name)
+    if name in __all__:
+        return import_module(f"ppgm.{name}")
+    raise AttributeError(f"module 'ppgm' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,143 @@
+"""What is checked before the first step: data, sites, and the objective against both."""
+
+__all__ = ["Bound", "bind", "check_finite"]
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ppgm import host as hosts
+from ppgm.errors import DataError, ModelError
+from ppgm.layouts import subsampled_plates, total_rows
+from ppgm.programs import Program
+from ppgm.rows import row_names, take
+from ppgm.sites import SiteTable, check_match, tabulate
+
+SUPPORTS = {
+    "boolean": (lambda x: (x == 0) | (x == 1), "0 or 1", "binarise it, or use ContinuousBernoulli"),
+    "unit_interval": (lambda x: (x >= 0) & (x <= 1), "in [0, 1]", "scale it"),
+    "nonnegative_integer": (lambda x: (x >= 0) & (x == np.floor(x)), "0, 1, 2, ...", "encode it"),
+    "positive": (lambda x: x > 0, "positive", "shift or exponentiate it"),
+}
+"""Checks of values by support: test, words for it, and what to do."""
+
+
+class Bound(NamedTuple):
+    """A program checked against data and objective.
+
+    Attributes:
+        program: The program.
+        table: Its sites for a batch.
+        total: Number of rows of the whole data; 1 with global latents.
+        rows_follow: Whether the rows are data rows.
+    """
+
+    program: Program
+    table: SiteTable
+    total: float
+    rows_follow: bool
+
+
+def bind(program: Program, source: Any, objective: Any) -> Bound:
+    """Checks a program against its data and objective.
+
+    Args:
+        program: The program.
+        source: The source of batches (see `ppgm.batches`).
+        objective: The objective.
+    """
+    batch = source.sample_rows()
+    table = program.sites(batch)
+    if source.batch_size is not None:
+        table = table._replace(data_plates=_following(program, table, batch))
+    check_plates(table)
+    if table.has_guide:
+        check_match(table)
+    check_support(table, source.data)
+    minibatch = source.scale > 1
+    objective.check(table, subsampled_plates(table, minibatch))
+    follow = bool(set(table.rows) & set(table.data_plates))
+    return Bound(program, table, total_rows(table, source.rows), follow)
+
+
+def check_finite(data: Mapping[str, Any]) -> None:
+    """Checks that all arrays are finite and not empty.
+
+    Raises:
+        DataError: Names the array, the number of bad values, and row and column of the first.
+    """
+    for name, value in data.items():
+        array = np.asarray(value) if hasattr(value, "__array__") else None
+        if array is None:
+            continue
+        if array.size == 0:
+            raise DataError(f"data['{name}'] is empty (shape {array.shape}): expected rows")
+        if array.dtype.kind != "f" or np.isfinite(array).all():
+            continue
+        bad = np.argwhere(~np.isfinite(array))
+        where = " ".join(f"{w} {i}" for w, i in zip(("row", "column"), bad[0], strict=False))
+        raise DataError(
+            f"data['{name}'] has {len(bad)} values that are NaN or infinite, the first "
+            f"({array[tuple(bad[0])]}) at {where or 'its only entry'}: remove or impute them"
+        )
+
+
+def check_plates(table: SiteTable) -> None:
+    """Checks that every batch axis of a site lies in a plate.
+
+    Raises:
+        ModelError: Names the site and the axis.
+    """
+    for site in table.select("model", "latent", "observed") + table.select("guide", "latent"):
+        dims = {table.plates[p].dim for p in site.plates}
+        for axis, size in enumerate(site.batch_shape, -len(site.batch_shape)):
+            if size > 1 and axis not in dims:
+                raise ModelError(
+                    f"site '{site.name}' of the {site.side} has batch shape {site.batch_shape}, "
+                    f"and axis {axis} is in no plate: declare it by a plate, or make it part of "
+                    "the event by .to_event()"
+                )
+
+
+def check_support(table: SiteTable, data: Mapping[str, Any]) -> None:
+    """Checks that observed data lie in their site's support.
+
+    Raises:
+        DataError: Names the site, the first value outside, and what to do.
+    """
+    for site in table.select("model", "observed"):
+        value = data.get(site.name)
+        if site.support not in SUPPORTS or not hasattr(value, "shape"):
+            continue
+        test, words, advice = SUPPORTS[site.support]
+        array = np.asarray(value)
+        bad = np.argwhere(~test(array))
+        if len(bad):
+            raise DataError(
+                f"data['{site.name}'] has {len(bad)} values outside the support of site "
+                f"'{site.name}' ({site.distribution}: {words}), the first {array[tuple(bad[0])]} "
+                f"at {tuple(int(i) for i in bad[0])}: {advice}"
+            )
+
+
+def _following(program: Program, table: SiteTable, batch: Mapping[str, Any]) -> tuple[str, ...]:
+    """Returns the plates that have one row per row of the batch, whatever its size."""
+    size = len(batch[row_names(batch)[0]])
+    other = size - 1 if size > 1 else 2
+    rows = np.arange(other) % size
+    host = hosts.load(program.host)
+    again = tabulate(host.trace(program, "model", take(batch, rows)), None, batch, other)
+    found = tuple(
+        n
+        for n, p in table.plates.items()
+        if p.size == size and n in again.plates and again.plates[n].size == other
+    )
+    if not found:
+        sizes = {n: p.size for n, p in table.plates.items()}
+        raise ModelError(
+            f"no plate follows the {size} rows of a batch (plates: {sizes}): put the sites with "
+            "one value per row in a plate of size len(x), or train on the full data "
+            "(batch_size=None)"
+        )
+    return found

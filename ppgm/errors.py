@@ -1,0 +1,81 @@
+"""The errors that ppgm raises.
+
+Every message is one sentence that names the site, file or argument, says what was expected
+and what came, and what to do about it. All classes derive from `PpgmError`, and each also
+from the built-in exception that a caller would expect.
+"""
+
+__all__ = [
+    "ArgumentError",
+    "DataError",
+    "EstimatorError",
+    "MissingDependencyError",
+    "ModelError",
+    "NonFiniteError",
+    "PluginError",
+    "PpgmError",
+    "StorageError",
+    "did_you_mean",
+    "missing",
+]
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+from typing import Any
+
+
+class PpgmError(Exception):
+    """Base of all errors that ppgm raises on purpose."""
+
+
+class ArgumentError(PpgmError, ValueError):
+    """An argument is out of its domain."""
+
+
+class DataError(PpgmError, ValueError):
+    """The data cannot be used as given."""
+
+
+class ModelError(PpgmError, ValueError):
+    """A program is not well formed: its sites, plates or shapes do not fit."""
+
+
+class EstimatorError(PpgmError, ValueError):
+    """An objective or method cannot be right for the sites of a program."""
+
+
+class StorageError(PpgmError, OSError):
+    """A saved run cannot be written, or what was read is not what was written."""
+
+
+class PluginError(PpgmError, ImportError):
+    """A third-party plug-in cannot be loaded."""
+
+
+class MissingDependencyError(PpgmError, ImportError):
+    """An optional dependency is not installed."""
+
+
+class NonFiniteError(PpgmError, ArithmeticError):
+    """A loss became NaN or infinite.
+
+    Attributes:
+        fit: The last `ppgm.Fit` whose parameters and loss were finite, or None.
+    """
+
+    def __init__(self, message: str, fit: Any = None) -> None:
+        super().__init__(message)
+        self.fit = fit
+
+
+def missing(package: str, extra: str) -> MissingDependencyError:
+    """Returns the error for an absent optional package, with the command that installs it."""
+    return MissingDependencyError(
+        f"'{package}' is needed here and is not installed: pip install 'ppgm[{extra}]'"
+    )
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Returns ``"; did you mean 'x'?"`` for the nearest known name, or an empty string."""
+    close = get_close_matches(name, list(known), n=1)
+    return f"; did you mean '{close[0]}'?" if close else ""

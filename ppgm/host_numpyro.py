@@ -1,0 +1,36 @@
+"""NumPyro as a host of ppgm; see `ppgm.host.Host`."""
+
+__all__ = [
+    "NAME",
+    "OPS",
+    "bind",
+    "initial",
+    "kernel",
+    "log_density",
+    "log_weights",
+    "native",
+    "nuts",
+    "relations",
+    "sample",
+    "trace",
+    "trainer",
+    "weigher",
+]
+
+from ppgm.host_numpyro_answers import (
+    initial,
+    kernel,
+    log_density,
+    log_weights,
+    relations,
+    sample,
+    trace,
+    weigher,
+)
+from ppgm.host_numpyro_mcmc import nuts
+from ppgm.host_numpyro_native import NumpyroLoss as native
+from ppgm.host_numpyro_ops import OPS
+from ppgm.host_numpyro_ppl import bind
+from ppgm.host_numpyro_train import NumpyroTrainer as trainer
+
+NAME = "numpyro"

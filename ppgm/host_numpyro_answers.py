@@ -1,0 +1,297 @@
+"""What ppgm asks of a NumPyro program besides training it: numpy dicts in, numpy arrays out."""
+
+__all__ = [
+    "initial",
+    "kernel",
+    "log_density",
+    "log_weights",
+    "relations",
+    "sample",
+    "table_of",
+    "trace",
+]
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from numpyro import handlers
+from numpyro.infer.inspect import get_model_relations
+
+from ppgm.host_numpyro_ops import OPS, to_array, to_numpy
+from ppgm.host_numpyro_ppl import PortableDistribution, base_of, support_values
+from ppgm.host_numpyro_run import Setup, flatten, kind_of, open_setup, plates_of, run, to_term
+from ppgm.host_numpyro_runner import ENUMERATION_LIMIT, NumpyroRunner
+from ppgm.layouts import make_layout
+from ppgm.programs import Program
+from ppgm.rows import row_count
+from ppgm.sites import Record, SiteTable, tabulate
+from ppgm.terms import weigh
+
+Arrays = dict[str, np.ndarray]
+
+
+def initial(source: Program, data: Mapping[str, Any], seed: int = 0) -> Arrays:
+    """Returns the constrained parameters that a fit starts from, by canonical name."""
+    return flatten(open_setup(source, data, None, seed).params)
+
+
+def trace(
+    source: Program,
+    side: str,
+    data: Mapping[str, Any],
+    params: Mapping[str, np.ndarray] | None = None,
+    seed: int = 0,
+    values: Mapping[str, np.ndarray] | None = None,
+) -> dict[str, Record]:
+    """Runs one side once and returns its statements; the model after the guide, at its draws."""
+    setup = open_setup(source, data, params, seed)
+    arrays = {k: to_array(v) for k, v in data.items()}
+    given = {k: to_array(v) for k, v in (values or {}).items()}
+    sites = _trace_sides(setup, arrays, jax.random.key(seed), given)[side]
+    return _records(sites, setup, side)
+
+
+def table_of(
+    program: Program, params: Any, key: Array, data: Mapping[str, Any], args: tuple[Any, ...] = ()
+) -> tuple[SiteTable, int]:
+    """Returns the site table of a program under `jax.jit`, and its number of plate axes."""
+    setup = Setup(program, params, {}, {"model": (), "guide": ()}, 0)
+    sides = _trace_sides(setup, data, key, {}, args)
+    records = {s: _records(v, setup, s, finite=False) for s, v in sides.items()}
+    table = tabulate(records["model"], records.get("guide"), data, row_count(data))
+    return table, max([0, *(-p.dim for p in table.plates.values())])
+
+
+def log_weights(
+    source: Program,
+    params: Mapping[str, np.ndarray],
+    data: Mapping[str, Any],
+    particles: int,
+    seed: int,
+) -> np.ndarray:
+    """Returns log p(x, z) - log q(z | x) of draws from the guide, ``(K, *rows)``."""
+    return weigher(source, params, data)(data, particles, seed)
+
+
+def weigher(source: Program, params: Mapping[str, np.ndarray], data: Mapping[str, Any]) -> Any:
+    """Returns ``(data, particles, seed) -> log weights``, compiled once for each shape."""
+    setup = open_setup(source, data, params)
+    static = {k: v for k, v in data.items() if not isinstance(to_array(v), jax.Array)}
+
+    @partial(jax.jit, static_argnums=3)
+    def weigh_batch(params: Any, key: Array, batch: Any, particles: int) -> Array:
+        full = {**batch, **static}
+        table, dims = table_of(setup.program, params, key, full)
+        runner = NumpyroRunner(setup.program, params, key, full, dims)
+        terms, _ = runner.pair(particles, (), stopped=False)
+        weights = weigh(terms, make_layout(table, dims), OPS)
+        return weights.log_p - weights.log_q
+
+    def call(data: Mapping[str, Any], particles: int, seed: int) -> np.ndarray:
+        batch = {k: to_array(v) for k, v in data.items() if k not in static}
+        return to_numpy(weigh_batch(setup.params, jax.random.key(seed), batch, particles))
+
+    return call
+
+
+def sample(
+    source: Program,
+    side: str,
+    params: Mapping[str, np.ndarray],
+    data: Mapping[str, Any],
+    draws: int,
+    seed: int,
+    given: Mapping[str, np.ndarray] | None = None,
+) -> Arrays:
+    """Returns draws of one side, each ``(draws, *batch, *event)``.
+
+    Args:
+        source: The program.
+        side: "guide", or "model", whose observed sites are then drawn too.
+        params: Constrained parameters.
+        data: The data; it fixes the plates.
+        draws: Number of draws.
+        seed: Seed of the draws.
+        given: Values of latents, ``(draws, *batch, *event)``, to condition the model on.
+    """
+    setup = open_setup(source, data, params, seed)
+    arrays = {k: to_array(v) for k, v in data.items()}
+    plates, key = jax.random.split(jax.random.key(seed))
+
+    def one(key: Array, values: Arrays) -> dict[str, Array]:
+        sites = run(
+            getattr(setup.program, side), setup.params, key, arrays,
+            values=values, plates=plates, observe=side == "guide",
+        )  # fmt: skip
+        kinds = ("latent", "observed", "deterministic")
+        return {n: s["value"] for n, s in sites.items() if kind_of(s) in kinds}
+
+    fixed = {n: to_array(v) for n, v in (given or {}).items()}
+    found = jax.jit(jax.vmap(one))(jax.random.split(key, draws), fixed)
+    return {n: to_numpy(v) for n, v in found.items()}
+
+
+def log_density(
+    source: Program,
+    params: Mapping[str, np.ndarray],
+    data: Mapping[str, Any],
+    values: Mapping[str, np.ndarray],
+) -> Arrays:
+    """Returns the log density of every site of the model at latents ``(S, *batch, *event)``.
+
+    Returns:
+        By site, ``(S, *batch)``.
+    """
+    setup = open_setup(source, data, params)
+    arrays = {k: to_array(v) for k, v in data.items()}
+
+    def one(values: dict[str, Array]) -> dict[str, Array]:
+        sites = run(
+            setup.program.model, setup.params, jax.random.key(0), arrays, values=values
+        )
+        return {
+            n: to_term(s, sites, "model", 0).log_prob
+            for n, s in sites.items()
+            if kind_of(s) in ("latent", "observed", "factor")
+        }
+
+    given = {n: to_array(v) for n, v in values.items()}
+    found = jax.jit(jax.vmap(one))(given) if given else jax.tree.map(lambda a: a[None], one({}))
+    return {n: to_numpy(v) for n, v in found.items()}
+
+
+def kernel(
+    source: Program,
+    params: Mapping[str, np.ndarray],
+    data: Mapping[str, Any],
+    start: np.ndarray,
+    steps: int,
+    seed: int,
+) -> np.ndarray:
+    """Returns rows of values after `steps` of the declaration's Markov kernel."""
+    setup = open_setup(source, data, params, seed)
+    arrays = {k: to_array(v) for k, v in data.items()}
+
+    def body(_: int, carry: tuple[Array, Array]) -> tuple[Array, Array]:
+        value, key = carry
+        key, mine = jax.random.split(key)
+        runner = NumpyroRunner(setup.program, setup.params, mine, arrays, setup.dims)
+        return runner.kernel(value).astype(value.dtype), key
+
+    carry = (to_array(np.asarray(start, float)), jax.random.key(seed))
+    return to_numpy(jax.jit(lambda c: jax.lax.fori_loop(0, steps, body, c))(carry)[0])
+
+
+def relations(source: Program, data: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Returns the edges (parent, child) between sites of the model, parameters among them."""
+    arrays = {k: to_array(v) for k, v in data.items()}
+    setup = open_setup(source, data)
+    model = handlers.substitute(source.model, data=setup.params)
+    found = get_model_relations(handlers.seed(model, 0), (), arrays)
+    edges = [(p, c) for c, ps in found["sample_sample"].items() for p in ps if p != c]
+    edges += [
+        (p.removesuffix("$params"), c) for c, ps in found["sample_param"].items() for p in ps
+    ]
+    return sorted(set(edges))
+
+
+def _trace_sides(
+    setup: Setup,
+    data: Mapping[str, Any],
+    key: Array,
+    given: Mapping[str, Any],
+    args: tuple[Any, ...] = (),
+) -> dict[str, dict[str, Any]]:
+    sides: dict[str, dict[str, Any]] = {}
+    values = dict(given)
+    for side in ("guide", "model"):
+        call = getattr(setup.program, side)
+        if call is None:
+            continue
+        sides[side] = run(call, setup.params, key, data, args=args, values=values)
+        drawn = {n: s["value"] for n, s in sides[side].items() if s["type"] in ("sample", "plate")}
+        values = drawn | values
+    return sides
+
+
+def _records(
+    sites: Mapping[str, Any], setup: Setup, side: str, *, finite: bool = True
+) -> dict[str, Record]:
+    kinds = ("latent", "observed", "factor", "deterministic")
+    records = {
+        n: _record(s, sites, finite=finite) for n, s in sites.items() if kind_of(s) in kinds
+    }
+    own = {n: setup.params[n] for n in setup.groups[side]}
+    return records | {
+        n: _param(v, str(getattr(setup.constraints.get(n), "__class__", "real")))
+        for n, v in flatten(own).items()
+    }
+
+
+def _param(value: np.ndarray, constraint: str) -> Record:
+    return Record(
+        "param", True, "Param", constraint, (), value.shape, (), True, False, 0, True,
+        bool(np.isfinite(value).all()),
+    )  # fmt: skip
+
+
+def _record(site: Mapping[str, Any], sites: Mapping[str, Any], *, finite: bool) -> Record:
+    kind, plates = kind_of(site), plates_of(site, sites)
+    if kind == "deterministic":
+        return _deterministic(site, plates, finite=finite)
+    fn, base = site["fn"], base_of(site["fn"])
+    portable = base.portable if isinstance(base, PortableDistribution) else None
+    support = getattr(fn, "support", None)
+    values = support_values(fn, ENUMERATION_LIMIT) if kind != "factor" else None
+    return Record(
+        type="factor" if kind == "factor" else "sample",
+        observed=kind == "observed",
+        distribution=_plain_name(type(portable or base).__name__),
+        support=_support_name(support),
+        batch_shape=tuple(fn.batch_shape),
+        event_shape=() if kind == "factor" else tuple(fn.event_shape),
+        plates=plates,
+        reparameterised=bool(fn.has_rsample),
+        discrete=bool(getattr(support, "is_discrete", False)),
+        enumerable=0 if values is None else len(values),
+        normalised=kind != "factor" and bool(getattr(portable, "normalised", True)),
+        finite=not finite or _is_finite(site["value"], to_term(site, sites, "", 0).log_prob),
+    )
+
+
+def _deterministic(site: Mapping[str, Any], plates: Any, *, finite: bool) -> Record:
+    value = site["value"]
+    depth = max([-p.dim for p in plates], default=0)
+    shape = tuple(jnp.shape(value))
+    return Record(
+        "deterministic", True, "Deterministic", "real", shape[:depth], shape[depth:], plates,
+        True, False, 0, False, not finite or _is_finite(value),
+    )  # fmt: skip
+
+
+def _is_finite(*arrays: Any) -> bool:
+    return all(bool(jnp.isfinite(jnp.asarray(a)).all()) for a in arrays)
+
+
+def _plain_name(name: str) -> str:
+    return {"Unit": "Factor"}.get(name, name.removesuffix("Logits").removesuffix("Probs"))
+
+
+def _support_name(support: Any) -> str:
+    while hasattr(support, "base_constraint"):
+        support = support.base_constraint
+    name = type(support).__name__.lstrip("_").lower()
+    return SUPPORTS.get(name, name)
+
+
+SUPPORTS = {
+    "unitinterval": "unit_interval",
+    "integernonnegative": "nonnegative_integer",
+    "integergreaterthan": "nonnegative_integer",
+    "integerinterval": "integer_interval",
+}

@@ -1,0 +1,49 @@
+"""Array functions of jax; see `ppgm.ops.Ops`."""
+
+__all__ = ["OPS", "to_array", "to_numpy"]
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from ppgm.ops import Ops
+
+
+def to_array(value: Any) -> Any:
+    """Returns arrays as jax arrays, floats in jax's default type; other values unchanged."""
+    if isinstance(value, jax.Array):
+        return value
+    if not isinstance(value, np.ndarray | np.generic) and not hasattr(value, "__array__"):
+        return value
+    array = np.asarray(value)
+    if np.issubdtype(array.dtype, np.floating):
+        return jnp.asarray(array, jnp.result_type(float))
+    return jnp.asarray(array, jax.dtypes.canonicalize_dtype(array.dtype))
+
+
+def to_numpy(value: Any) -> np.ndarray:
+    """Returns a copy of an array as a numpy array."""
+    return np.array(value)
+
+
+def _grad(fn: Callable[[Array], Array], x: Array) -> Array:
+    return jax.grad(lambda v: fn(v).sum())(x)
+
+
+OPS = Ops(
+    np=jnp,
+    logsumexp=lambda x, axis: jax.nn.logsumexp(x, axis=axis),
+    log_softmax=lambda x, axis: jax.nn.log_softmax(x, axis=axis),
+    softmax=lambda x, axis: jax.nn.softmax(x, axis=axis),
+    softplus=jax.nn.softplus,
+    sigmoid=jax.nn.sigmoid,
+    one_hot=jax.nn.one_hot,
+    stop_gradient=jax.lax.stop_gradient,
+    sum=lambda x, axes: jnp.sum(x, axis=axes),
+    float=lambda x: jnp.asarray(x, jnp.result_type(float)),
+    grad=_grad,
+)

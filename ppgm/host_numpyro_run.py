@@ -1,0 +1,218 @@
+"""One run of a NumPyro program: its statements, its parameters, its terms."""
+
+__all__ = [
+    "Setup",
+    "constrain",
+    "flatten",
+    "open_setup",
+    "plates_of",
+    "run",
+    "to_term",
+    "unconstrain",
+    "unflatten",
+]
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from numpyro import handlers
+from numpyro.distributions import Unit, biject_to
+from numpyro.primitives import Messenger
+
+from ppgm.errors import ModelError
+from ppgm.host_numpyro_ops import to_array, to_numpy
+from ppgm.host_numpyro_ppl import base_of
+from ppgm.programs import Program, seeded
+from ppgm.sites import Plate
+from ppgm.terms import Term
+
+Params = dict[str, Any]
+"""Parameters by NumPyro's names; the value of a network is a pytree."""
+
+
+class Setup(NamedTuple):
+    """A program with its parameters.
+
+    Attributes:
+        program: The program.
+        params: Constrained parameters.
+        constraints: Constraint of each.
+        groups: Names of the parameters of each side.
+        dims: Number of plate axes.
+    """
+
+    program: Program
+    params: Params
+    constraints: dict[str, Any]
+    groups: dict[str, tuple[str, ...]]
+    dims: int
+
+
+class Detach(Messenger):
+    """Cuts gradients through draws that are not reparameterised."""
+
+    def postprocess_message(self, msg: Any) -> None:
+        """Makes the value of such a site constant."""
+        if msg["type"] == "sample" and not msg["is_observed"] and not msg["fn"].has_rsample:
+            msg["value"] = jax.lax.stop_gradient(msg["value"])
+
+
+def run(
+    call: Callable[..., Any],
+    params: Params,
+    key: Array,
+    data: Mapping[str, Any],
+    *,
+    args: tuple[Any, ...] = (),
+    values: Mapping[str, Any] | None = None,
+    plates: Array | None = None,
+    observe: bool = True,
+) -> dict[str, Any]:
+    """Runs a program once and returns its statements by name.
+
+    Args:
+        call: Model or guide.
+        params: Constrained parameters.
+        key: Key of the draws.
+        data: Keyword arguments.
+        args: Positional arguments.
+        values: Values of sites to use in place of draws.
+        plates: Key of subsampled plates, shared by particles; by default that of the draws.
+        observe: Whether observed sites keep their values.
+    """
+    call = call if observe else handlers.uncondition(call)
+    call = handlers.substitute(call, data={**params, **(values or {})})
+    call = Detach(call)
+    hidden = [] if plates is None else ["plate"]
+    call = handlers.seed(call, key, hide_types=hidden)
+    if plates is not None:
+        call = handlers.seed(call, plates, hide_types=["sample", "prng_key", "control_flow"])
+    return handlers.trace(call).get_trace(*args, **data)
+
+
+def open_setup(
+    source: Program,
+    data: Mapping[str, Any],
+    params: Mapping[str, np.ndarray] | None = None,
+    seed: int = 0,
+) -> Setup:
+    """Runs guide and model once to find the parameters, then sets those that are given."""
+    own = seeded(source, seed)
+    arrays = {k: to_array(v) for k, v in data.items()}
+    found: Params = {}
+    constraints, groups, dims, values = {}, {}, 0, {}
+    for side in ("guide", "model"):
+        call = getattr(own, side)
+        sites = {} if call is None else run(call, found, jax.random.key(seed), arrays, values=values)
+        _refuse_mutable(sites, side)
+        mine = {n: s for n, s in sites.items() if s["type"] == "param"}
+        found |= {n: s["value"] for n, s in mine.items()}
+        constraints |= {n: s["kwargs"].get("constraint") for n, s in mine.items()}
+        values = {n: s["value"] for n, s in sites.items() if s["type"] in ("sample", "plate")}
+        groups[side] = tuple(mine)
+        dims = max([dims, *(-p.dim for s in sites.values() for p in plates_of(s, sites))])
+    return Setup(own, unflatten(found, params or {}), constraints, groups, dims)
+
+
+def _refuse_mutable(sites: Mapping[str, Any], side: str) -> None:
+    for name, site in sites.items():
+        if site["type"] == "mutable":
+            raise ModelError(
+                f"the {side} has mutable state at '{name}': ppgm trains programs whose networks "
+                "keep no state of their own; use layers without running statistics (LayerNorm "
+                "in place of BatchNorm)"
+            )
+
+
+def plates_of(site: Mapping[str, Any], sites: Mapping[str, Any]) -> tuple[Plate, ...]:
+    """Returns the plates around a statement, in the order of their axes."""
+    frames = site.get("cond_indep_stack") or []
+    plates = (Plate(f.name, f.size, f.dim, _full_size(f, sites)) for f in frames)
+    return tuple(sorted(plates, key=lambda p: p.dim))
+
+
+def _full_size(frame: Any, sites: Mapping[str, Any]) -> int:
+    return int(sites[frame.name]["args"][0]) if frame.name in sites else frame.size
+
+
+def kind_of(site: Mapping[str, Any]) -> str:
+    """Returns "factor", "observed", "latent", or the type of a statement without a density."""
+    if site["type"] != "sample":
+        return site["type"]
+    if isinstance(base_of(site["fn"]), Unit):
+        return "factor"
+    return "observed" if site["is_observed"] else "latent"
+
+
+def to_term(
+    site: Mapping[str, Any], sites: Mapping[str, Any], side: str, dims: int, enumerated: bool = False
+) -> Term:
+    """Returns the term of a statement with a density, without the axis of particles."""
+    fn, value, plates = site["fn"], site["value"], plates_of(site, sites)
+    extra = site.get("intermediates")
+    log_p = fn.log_prob(value, extra) if extra else fn.log_prob(value)
+    scale = site["scale"]
+    for plate in plates if scale is not None else ():  # the rest is the user's own `scale`
+        scale = scale * plate.size / plate.full_size if plate.size != plate.full_size else scale
+    if scale is not None and not (isinstance(scale, float | int) and scale == 1):
+        log_p = scale * log_p
+    log_p = jnp.reshape(log_p, (1,) * (dims - log_p.ndim) + log_p.shape)
+    return Term(
+        site["name"], side, kind_of(site), value, log_p, tuple(p.name for p in plates),
+        bool(fn.has_rsample), enumerated,
+    )  # fmt: skip
+
+
+def constrain(setup: Setup, params: Params) -> Params:
+    """Returns parameters as the program sees them."""
+    return {n: _transform(setup, n)(v) for n, v in params.items()}
+
+
+def unconstrain(setup: Setup, params: Params) -> Params:
+    """Returns parameters as an optimiser moves them."""
+    return {n: _transform(setup, n).inv(v) for n, v in params.items()}
+
+
+class _Identity:
+    """Leaves networks, and parameters without a constraint, as they are."""
+
+    def __call__(self, value: Any) -> Any:
+        return value
+
+    inv = __call__
+
+
+def _transform(setup: Setup, name: str) -> Any:
+    constraint = setup.constraints[name]
+    is_array = isinstance(setup.params[name], jax.Array)
+    return biject_to(constraint) if constraint is not None and is_array else _Identity()
+
+
+def flatten(params: Params) -> dict[str, np.ndarray]:
+    """Returns parameters by canonical name, as numpy arrays."""
+    return {n: to_numpy(v) for n, v in _leaves(params).items()}
+
+
+def unflatten(template: Params, values: Mapping[str, np.ndarray]) -> Params:
+    """Returns `template` with the leaves that `values` names by canonical name replaced."""
+    names = list(_leaves(template))
+    leaves, tree = jax.tree.flatten(template)
+    new = [
+        jnp.asarray(np.asarray(values[n]), leaf.dtype) if n in values else leaf
+        for n, leaf in zip(names, leaves, strict=True)
+    ]
+    return jax.tree.unflatten(tree, new)
+
+
+def _leaves(params: Params) -> dict[str, Array]:
+    pairs, _ = jax.tree_util.tree_flatten_with_path(params)
+    return {_canonical(path): leaf for path, leaf in pairs}
+
+
+def _canonical(path: tuple[Any, ...]) -> str:
+    parts = [str(getattr(k, "name", getattr(k, "idx", getattr(k, "key", k)))) for k in path]
+    return ".".join([parts[0].removesuffix("$params"), *parts[1:]])

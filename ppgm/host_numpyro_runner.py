@@ -1,0 +1,149 @@
+"""The runner behind a view of a NumPyro program; all of it traces under `jax.jit`."""
+
+__all__ = ["ENUMERATION_LIMIT", "NumpyroRunner"]
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from numpyro import handlers
+
+from ppgm.host_numpyro_ops import OPS
+from ppgm.host_numpyro_ppl import JaxRng, support_values
+from ppgm.host_numpyro_run import Params, kind_of, run, to_term
+from ppgm.programs import Program
+from ppgm.terms import Term
+
+ENUMERATION_LIMIT = 4096
+
+
+class NumpyroRunner:
+    """Runs a program with given parameters, batch and key; see `ppgm.views.Runner`.
+
+    Args:
+        program: The program.
+        params: Constrained parameters.
+        key: Key of all its draws.
+        data: The batch.
+        dims: Number of plate axes.
+        nets: Networks that the objective owns.
+        args: Positional arguments of model and guide (the host's own calling convention).
+    """
+
+    ops = OPS
+
+    def __init__(
+        self,
+        program: Program,
+        params: Params,
+        key: Array,
+        data: Mapping[str, Any],
+        dims: int,
+        nets: Mapping[str, Any] | None = None,
+        args: tuple[Any, ...] = (),
+    ) -> None:
+        self.program, self.params, self.data = program, params, dict(data)
+        self.rng, self.dims, self.nets, self.args = JaxRng(key), dims, nets or {}, args
+
+    def pair(
+        self, particles: int, enumerate: tuple[str, ...], stopped: bool
+    ) -> tuple[list[Term], list[Term]]:
+        """Returns the terms of guide and model, and those of the guide held constant."""
+        given, copies = self._all_values(particles, enumerate) if enumerate else ({}, particles)
+        plates = self.rng.split()
+        heads: list[Term] = []
+
+        def one(key: Array, given: dict[str, Array]) -> list[tuple[Any, Array]]:
+            terms, constant = self._once(key, plates, given, enumerate, stopped)
+            heads[:] = [*terms, *constant]
+            return [(t.value, t.log_prob) for t in heads]
+
+        keys = jax.random.split(self.rng.split(), copies)
+        if copies == 1:
+            arrays = one(keys[0], {n: v[0] for n, v in given.items()})
+            arrays = jax.tree.map(lambda a: jnp.asarray(a)[None], arrays)
+        else:
+            arrays = jax.vmap(one)(keys, given)
+        terms = [
+            t._replace(value=v, log_prob=p) for t, (v, p) in zip(heads, arrays, strict=True)
+        ]
+        both = [t for t in terms if t.side != "constant"]
+        return both, [t._replace(side="guide") for t in terms if t.side == "constant"]
+
+    def single(
+        self, side: str, values: Mapping[str, Array], observe: bool
+    ) -> tuple[dict[str, Array], list[Term]]:
+        """Runs one side once with some values given: all its values, and its terms."""
+        data = {**self.data, **{k: v for k, v in values.items() if k in self.data}}
+        sites = run(
+            getattr(self.program, side), self.params, self.rng.split(), data,
+            args=self.args, values=values, observe=observe,
+        )  # fmt: skip
+        terms = [t._replace(log_prob=t.log_prob[None]) for t in self._terms(sites, side)]
+        kept = ("sample", "deterministic")
+        named = {n: s["value"] for n, s in sites.items() if s["type"] in kept}
+        return named, terms if observe else []
+
+    def kernel(self, value: Array) -> Array:
+        """Applies the declaration's Markov kernel to rows of values."""
+        namespace = self.program.model.args[0]
+        call = handlers.substitute(self.program.declaration.kernel, data=self.params)
+        return handlers.seed(call, self.rng.split())(namespace, value)
+
+    def net(self, name: str) -> Callable[[Array], Array]:
+        """Returns a network that the objective owns."""
+        return self.nets[name]
+
+    def _once(
+        self,
+        key: Array,
+        plates: Array,
+        given: Mapping[str, Any],
+        enumerated: tuple[str, ...],
+        stopped: bool,
+    ) -> tuple[list[Term], list[Term]]:
+        """Runs the guide, the model at its draws, and the guide again held constant."""
+        first, second = jax.random.split(key)
+        guide = self._run("guide", first, plates, given, self.params)
+        values = {n: s["value"] for n, s in guide.items() if s["type"] in ("sample", "plate")}
+        model = self._run("model", second, plates, values, self.params)
+        constant = {}
+        if stopped:
+            fixed = jax.lax.stop_gradient(self.params)
+            constant = self._run("guide", first, plates, values, fixed)
+        terms = self._terms(guide, "guide", enumerated) + self._terms(model, "model")
+        return terms, self._terms(constant, "constant")
+
+    def _run(
+        self, side: str, key: Array, plates: Array, values: Mapping[str, Any], params: Params
+    ) -> dict[str, Any]:
+        call = getattr(self.program, side)
+        return run(call, params, key, self.data, args=self.args, values=values, plates=plates)
+
+    def _terms(
+        self, sites: Mapping[str, Any], side: str, enumerated: tuple[str, ...] = ()
+    ) -> list[Term]:
+        return [
+            to_term(s, sites, side, self.dims, n in enumerated)
+            for n, s in sites.items()
+            if kind_of(s) in ("latent", "observed", "factor")
+        ]
+
+    def _all_values(
+        self, particles: int, names: tuple[str, ...]
+    ) -> tuple[dict[str, Array], int]:
+        """Returns every joint value of the sites, each for `particles` copies."""
+        sites = self._run("guide", self.rng.split(), self.rng.split(), {}, self.params)
+        fns = [sites[n]["fn"] for n in names]
+        supports = [np.asarray(support_values(fn, ENUMERATION_LIMIT)) for fn in fns]
+        grid = np.indices([len(s) for s in supports]).reshape(len(supports), -1)
+        index = grid.repeat(particles, 1)
+        given = {}
+        for name, fn, support, column in zip(names, fns, supports, index, strict=True):
+            values = support[column].reshape((-1,) + (1,) * len(fn.batch_shape) + fn.event_shape)
+            shape = (index.shape[1], *fn.batch_shape, *fn.event_shape)
+            given[name] = jnp.asarray(np.broadcast_to(values, shape))
+        return given, index.shape[1]

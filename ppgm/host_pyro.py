@@ -1,0 +1,34 @@
+"""Pyro as a host of ppgm; see `ppgm.host.Host`."""
+
+__all__ = [
+    "NAME",
+    "OPS",
+    "bind",
+    "initial",
+    "kernel",
+    "log_density",
+    "log_weights",
+    "native",
+    "nuts",
+    "relations",
+    "sample",
+    "trace",
+    "trainer",
+]
+
+from ppgm.host_pyro_answers import (
+    initial,
+    kernel,
+    log_density,
+    log_weights,
+    relations,
+    sample,
+    trace,
+)
+from ppgm.host_pyro_mcmc import nuts
+from ppgm.host_pyro_native import PyroLoss as native
+from ppgm.host_pyro_ops import OPS
+from ppgm.host_pyro_ppl import bind
+from ppgm.host_pyro_train import PyroTrainer as trainer
+
+NAME = "pyro"

@@ -1,0 +1,157 @@
+"""The `ppl` namespace on Pyro."""
+
+__all__ = ["PyroNamespace", "bind"]
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import pyro
+import torch
+from numpy import asarray, ndarray
+from pyro.distributions import TorchDistribution, constraints
+from pyro.poutine.runtime import _PYRO_STACK
+from torch import Tensor
+
+from ppgm.errors import ArgumentError
+from ppgm.host_pyro_ops import OPS
+from ppgm.nets_torch import build
+from ppgm.ppl import plate_size
+
+CONSTRAINTS = {
+    "real": constraints.real,
+    "positive": constraints.positive,
+    "unit_interval": constraints.unit_interval,
+    "simplex": constraints.simplex,
+    "boolean": constraints.boolean,
+    "nonnegative_integer": constraints.nonnegative_integer,
+}
+
+
+@dataclass(frozen=True)
+class PyroNamespace:
+    """The host's names for declarations; see `ppgm.ppl.Namespace`.
+
+    Attributes:
+        seed: Seed of initial weights.
+        rows: Number of rows of a plate over nothing, or None.
+        networks: Networks built so far. Pyro's parameters are the tensors of live modules, so
+            a namespace has to keep them; each binding of a declaration has its own.
+    """
+
+    seed: int = 0
+    rows: int | None = None
+    networks: dict[str, torch.nn.Module] = field(default_factory=dict, compare=False, repr=False)
+
+    np = OPS.np
+    ops = OPS
+    distributions = pyro.distributions
+    sample = staticmethod(pyro.sample)
+    factor = staticmethod(pyro.factor)
+    deterministic = staticmethod(pyro.deterministic)
+
+    def plate(self, name: str, x: Any, dim: int | None = None) -> Any:
+        return pyro.plate(name, plate_size(name, x, self.rows), dim=dim)
+
+    def mask(self, mask: Tensor) -> Any:
+        return pyro.poutine.mask(mask=mask)
+
+    def param(
+        self, name: str, init: ndarray | Callable[[], ndarray], constraint: str = "real"
+    ) -> Tensor:
+        if constraint not in CONSTRAINTS:
+            raise ArgumentError(
+                f"param '{name}': constraint must be one of {sorted(CONSTRAINTS)}, "
+                f"not '{constraint}'"
+            )
+        return pyro.param(name, lambda: _initial(init), constraint=CONSTRAINTS[constraint])
+
+    def module(self, name: str, net: Any, **options: Any) -> Callable[[Tensor], Tensor]:
+        if isinstance(net, torch.nn.Module):
+            return pyro.module(name, net, **options)
+        session = next((m for m in _PYRO_STACK if getattr(m, "networks", None) is not None), None)
+        if session is not None and name in session.networks:
+            return self.networks[name]  # its parameters are in the session's hands already
+        first = f"{name}$$${next(iter(net.parameters()))}"
+        stale = session is None and first not in pyro.get_param_store()
+        if name not in self.networks or stale:
+            initial = net.initial(self.seed, name)
+            self.networks[name] = build(net, initial, torch.get_default_dtype())
+        return pyro.module(name, self.networks[name], update_module_params=True)
+
+    def distribution(self, portable: Any) -> TorchDistribution:
+        return PortableDistribution(portable, tuple(portable.batch_shape))
+
+
+class TorchRng:
+    """Noise from torch's generator, on the device of the parameters."""
+
+    def normal(self, shape: tuple[int, ...]) -> Tensor:
+        return torch.randn(shape)
+
+    def uniform(self, shape: tuple[int, ...]) -> Tensor:
+        return torch.rand(shape)
+
+
+class PortableDistribution(TorchDistribution):
+    """A portable distribution as one of Pyro's."""
+
+    arg_constraints = {}
+
+    def __init__(self, portable: Any, batch_shape: tuple[int, ...]) -> None:
+        self.portable = portable
+        self.has_rsample = portable.reparameterised
+        super().__init__(torch.Size(batch_shape), portable.event_shape, validate_args=False)
+
+    @property
+    def support(self) -> Any:
+        return constraints.independent(
+            CONSTRAINTS[self.portable.support], len(self.portable.event_shape)
+        )
+
+    def expand(self, batch_shape: Any, _instance: Any = None) -> "PortableDistribution":
+        return PortableDistribution(self.portable, tuple(batch_shape))
+
+    def rsample(self, sample_shape: Any = ()) -> Tensor:
+        return self.portable.sample(TorchRng(), (*sample_shape, *self.batch_shape))
+
+    def sample(self, sample_shape: Any = ()) -> Tensor:
+        with torch.no_grad():
+            return self.rsample(sample_shape)
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        log_p = self.portable.log_prob(value)
+        return log_p.expand(torch.broadcast_shapes(log_p.shape, self.batch_shape))
+
+
+def bind(
+    declaration: Any, seed: int = 0, rows: int | None = None
+) -> tuple[Callable[..., Any], Callable[..., Any] | None]:
+    """Returns the declaration's model and guide as plain Pyro callables."""
+    ppl = PyroNamespace(seed, rows)
+    guide = getattr(declaration, "guide", None)
+    return partial(declaration.model, ppl), guide and partial(guide, ppl)
+
+
+def _initial(init: ndarray | Callable[[], ndarray]) -> Tensor:
+    value = init() if callable(init) else init
+    return torch.as_tensor(asarray(value), dtype=torch.get_default_dtype()).clone()
+
+
+def support_values(fn: Any, limit: int) -> Tensor | None:
+    """Returns all values of one draw, ``(values, *event)``, or None if more than `limit`."""
+    base = fn
+    while hasattr(base, "base_dist") and not hasattr(base, "transforms"):
+        base = base.base_dist
+    if isinstance(fn, PortableDistribution) or not getattr(base, "has_enumerate_support", False):
+        return None
+    units = math.prod(fn.event_shape[: len(fn.event_shape) - len(base.event_shape)])
+    single = base.enumerate_support(expand=False)
+    single = single.reshape((single.shape[0], *base.event_shape))
+    if single.shape[0] ** units > limit:
+        return None
+    index = torch.cartesian_prod(*[torch.arange(single.shape[0])] * units)
+    values = single[index.reshape(-1, units)]
+    return values.reshape((-1, *fn.event_shape))

@@ -1,0 +1,243 @@
+"""A Pyro program at work: its parameters in hand, and the runner behind a view."""
+
+__all__ = ["PyroRunner", "Session", "seeded_rng", "session"]
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyro
+import torch
+from torch import Tensor
+
+from ppgm.host_pyro_ops import OPS, to_tensor
+from ppgm.host_pyro_ppl import TorchRng, support_values
+from ppgm.host_pyro_trace import PARTICLES, Leaves, Tracer, kind_of, plates_of, to_term
+from ppgm.programs import Program, program, seeded
+from ppgm.terms import Term
+
+ENUMERATION_LIMIT = 4096
+
+
+@dataclass
+class Session:
+    """A program, its parameters, and the networks of its objective.
+
+    Attributes:
+        program: The program; for a declaration, a binding of its own.
+        leaves: Parameters of model and guide.
+        groups: Names of the leaves of each side, and of each network.
+        networks: Names of networks that are wholly among the leaves.
+        nets: Networks that the objective owns.
+        dims: Number of plate axes.
+    """
+
+    program: Program
+    leaves: Leaves
+    groups: dict[str, tuple[str, ...]]
+    networks: set[str]
+    nets: dict[str, torch.nn.Module] = field(default_factory=dict)
+    dims: int = 0
+
+
+@contextmanager
+def session(
+    source: Program, data: Mapping[str, Any], params: Mapping[str, np.ndarray] | None, seed: int
+) -> Iterator[Session]:
+    """Opens a program with parameters; the user's own modules get their values back after."""
+    work = open_session(source, data, params, seed)
+    try:
+        yield work
+    finally:
+        work.leaves.restore()
+
+
+def open_session(
+    source: Program,
+    data: Mapping[str, Any],
+    params: Mapping[str, np.ndarray] | None = None,
+    seed: int = 0,
+) -> Session:
+    """Runs guide and model once to find the parameters, then sets those that are given."""
+    own = source
+    if source.declaration is not None:
+        own = program(source.declaration, host="pyro", seed=seeded(source, seed).seed)
+    leaves, groups, dims = Leaves(), {}, 0
+    tensors = {k: to_tensor(v) for k, v in data.items()}
+    values: dict[str, Any] = {}
+    with seeded_rng(seed), torch.no_grad():
+        for side in ("guide", "model"):
+            tracer = Tracer(leaves, values, networks=set())
+            if getattr(own, side) is not None:
+                with tracer:
+                    getattr(own, side)(**tensors)
+            values = {n: m["value"] for n, m in tracer.sites.items()} | tracer.subsamples
+            groups[side] = tuple(tracer.params)
+            plates = [p for m in tracer.sites.values() for p in plates_of(m)]
+            dims = max([dims, *(-p.dim for p in plates)])
+    leaves.load(params or {})
+    return Session(own, leaves, groups, _own_networks(own), dims=dims)
+
+
+@contextmanager
+def seeded_rng(seed: int) -> Iterator[None]:
+    """Runs with torch's generator seeded, and leaves the caller's as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield
+
+
+class PyroRunner:
+    """Runs a session's program with one batch; see `ppgm.views.Runner`.
+
+    Args:
+        work: The session, or None to leave parameters to Pyro's own store.
+        own: The program, where there is no session.
+        data: The batch, as tensors.
+        args: Positional arguments of model and guide (the host's own calling convention).
+    """
+
+    ops = OPS
+    rng = TorchRng()
+
+    def __init__(
+        self,
+        work: Session | None,
+        data: dict[str, Any],
+        own: Program | None = None,
+        args: tuple[Any, ...] = (),
+        dims: int = 0,
+    ) -> None:
+        self.work, self.data, self.args = work, data, args
+        self.program = own if work is None else work.program
+        self.dims = dims if work is None else work.dims
+
+    def pair(
+        self, particles: int, enumerate: tuple[str, ...], stopped: bool
+    ) -> tuple[list[Term], list[Term]]:
+        """Returns the terms of guide and model, and those of the guide held constant."""
+        given, copies = self._all_values(particles, enumerate) if enumerate else ({}, particles)
+        guide = self._run("guide", given, copies)
+        values = {n: m["value"] for n, m in guide.sites.items()} | guide.subsamples
+        model = self._run("model", values, copies)
+        drawn = [
+            to_term(m, "guide", self.dims, n in enumerate)
+            for n, m in guide.sites.items()
+            if kind_of(m) != "deterministic"
+        ]
+        constant = self._stopped(values, copies) if stopped else []
+        return drawn + _model_terms(model, self.dims), constant
+
+    def single(
+        self, side: str, values: Mapping[str, Tensor], observe: bool
+    ) -> tuple[dict[str, Tensor], list[Term]]:
+        """Runs one side once with some values given: all its values, and its terms."""
+        run = self._run(side, values, 1, observe=observe, data={**self.data, **_in(values, self.data)})
+        terms = [
+            to_term(m, side, self.dims) for m in run.sites.values() if kind_of(m) != "deterministic"
+        ] if observe else []  # fmt: skip
+        return {n: m["value"] for n, m in run.sites.items()}, terms
+
+    def kernel(self, value: Tensor) -> Tensor:
+        """Applies the declaration's Markov kernel to rows of values."""
+        model = self.program.model
+        with torch.no_grad(), Tracer(self._leaves, {}, networks=self._networks):
+            return self.program.declaration.kernel(model.args[0], value)
+
+    def net(self, name: str) -> Callable[[Tensor], Tensor]:
+        """Returns a network that the objective owns."""
+        assert self.work is not None
+        return self.work.nets[name]
+
+    @property
+    def _leaves(self) -> Leaves | None:
+        return self.work and self.work.leaves
+
+    @property
+    def _networks(self) -> set[str] | None:
+        return self.work and self.work.networks
+
+    def _run(
+        self,
+        side: str,
+        values: Mapping[str, Any],
+        particles: int,
+        *,
+        observe: bool = True,
+        data: Mapping[str, Any] | None = None,
+    ) -> Tracer:
+        tracer = Tracer(self._leaves, values, observe=observe, networks=self._networks)
+        call = getattr(self.program, side)
+        with tracer:
+            if particles == 1:
+                call(*self.args, **(self.data if data is None else data))
+            else:
+                with pyro.plate(PARTICLES, particles, dim=-1 - self.dims):
+                    call(*self.args, **(self.data if data is None else data))
+        return tracer
+
+    def _stopped(self, values: Mapping[str, Any], particles: int) -> list[Term]:
+        """Scores the guide's draws again with its parameters held constant."""
+        frozen = [p for p in self._parameters() if p.requires_grad]
+        try:
+            for leaf in frozen:
+                leaf.requires_grad_(False)
+            again = self._run("guide", values, particles)
+            return [
+                to_term(m, "guide", self.dims)
+                for m in again.sites.values()
+                if kind_of(m) != "deterministic"
+            ]
+        finally:
+            for leaf in frozen:
+                leaf.requires_grad_(True)
+
+    def _parameters(self) -> list[Tensor]:
+        if self.work is not None:
+            return [self.work.leaves.tensors[n] for n in self.work.groups["guide"]]
+        return [p for _, p in pyro.get_param_store().named_parameters()]
+
+    def _all_values(
+        self, particles: int, names: tuple[str, ...]
+    ) -> tuple[dict[str, Tensor], int]:
+        """Returns every joint value of the sites, each for `particles` copies."""
+        with torch.no_grad():
+            sites = self._run("guide", {}, 1).sites
+        supports = [support_values(sites[n]["fn"], ENUMERATION_LIMIT) for n in names]
+        counts = [len(s) for s in supports if s is not None]
+        grid = torch.cartesian_prod(*[torch.arange(c) for c in counts]).reshape(-1, len(counts))
+        index = grid.repeat_interleave(particles, 0)
+        given = {}
+        for column, (name, support) in enumerate_columns(names, supports):
+            fn = sites[name]["fn"]
+            spare = (1,) * (self.dims - len(fn.batch_shape))
+            rows = support[index[:, column]].reshape(
+                (-1,) + (1,) * self.dims + tuple(fn.event_shape)
+            )
+            given[name] = rows.expand((len(index), *spare, *fn.batch_shape, *fn.event_shape))
+        return given, len(index)
+
+
+def enumerate_columns(names: tuple[str, ...], supports: list[Any]) -> Iterator[tuple[int, Any]]:
+    """Yields (column, (name, support))."""
+    yield from enumerate(zip(names, supports, strict=True))
+
+
+def _model_terms(model: Tracer, dims: int) -> list[Term]:
+    return [
+        to_term(m, "model", dims) for m in model.sites.values() if kind_of(m) != "deterministic"
+    ]
+
+
+def _in(values: Mapping[str, Any], data: Mapping[str, Any]) -> dict[str, Any]:
+    return {k: v for k, v in values.items() if k in data}
+
+
+def _own_networks(own: Program) -> set[str]:
+    """Returns the networks of a declaration's namespace, all of whose parameters are leaves."""
+    if own.declaration is None:
+        return set()
+    sides = (own.model, own.guide) if own.guide else (own.model,)
+    return {name for side in sides for name in side.args[0].networks}

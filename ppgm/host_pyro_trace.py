@@ -1,0 +1,185 @@
+"""One run of a Pyro program: its statements, its parameters, its terms."""
+
+__all__ = ["PARTICLES", "Leaves", "Tracer", "base_of", "canonical", "kind_of", "plates_of", "to_term"]
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from pyro.distributions import Unit
+from pyro.distributions.util import scale_and_mask
+from pyro.poutine.messenger import Messenger
+from pyro.poutine.subsample_messenger import _Subsample
+from torch import Tensor
+from torch.distributions import transform_to
+
+from ppgm.host_pyro_ops import to_numpy
+from ppgm.sites import Plate
+from ppgm.terms import Term
+
+PARTICLES = "_particles"
+"""Name of the plate over particles, outside all plates of the program."""
+
+
+def canonical(name: str) -> str:
+    """Returns the parameter's name as both hosts have it."""
+    return name.replace("$$$", ".")
+
+
+@dataclass
+class Leaves:
+    """Parameters of a program: unconstrained leaf tensors, by Pyro's names.
+
+    The parameters of a torch module are the module's own tensors, since Pyro programs call the
+    module itself; `saved` keeps what they held, for modules that belong to the user.
+    """
+
+    tensors: dict[str, Tensor] = field(default_factory=dict)
+    constraints: dict[str, Any] = field(default_factory=dict)
+    saved: dict[str, Tensor] = field(default_factory=dict)
+    frozen: set[str] = field(default_factory=set)
+
+    def add(self, name: str, init: Tensor, constraint: Any) -> None:
+        """Takes a module's parameter itself, or a new leaf with the value `init`."""
+        if isinstance(init, torch.nn.Parameter) and init.requires_grad:
+            self.tensors[name] = init
+            self.saved[name] = init.detach().clone()
+        else:
+            with torch.no_grad():
+                value = transform_to(constraint).inv(init.detach()).clone()
+            self.tensors[name] = value.requires_grad_()
+        self.constraints[name] = constraint
+
+    def constrained(self, name: str) -> Tensor:
+        """Returns the parameter as the program sees it."""
+        return transform_to(self.constraints[name])(self.tensors[name])
+
+    def export(self) -> dict[str, np.ndarray]:
+        """Returns the constrained values by canonical name."""
+        with torch.no_grad():
+            return {canonical(n): to_numpy(self.constrained(n)) for n in self.tensors}
+
+    def load(self, values: Mapping[str, np.ndarray]) -> None:
+        """Sets constrained values; those not given keep theirs."""
+        with torch.no_grad():
+            for name, leaf in self.tensors.items():
+                if canonical(name) in values:
+                    value = torch.as_tensor(np.array(values[canonical(name)]), dtype=leaf.dtype)
+                    leaf.copy_(transform_to(self.constraints[name]).inv(value))
+
+    def freeze(self) -> None:
+        """Makes the parameters constant: only what is drawn then carries gradients."""
+        for name, leaf in self.tensors.items():
+            self.frozen |= {name} if leaf.requires_grad else set()
+            leaf.requires_grad_(False)
+
+    def restore(self) -> None:
+        """Gives the user's own modules back the values that they came with."""
+        for name in self.frozen:
+            self.tensors[name].requires_grad_(True)
+        self.frozen = set()
+        with torch.no_grad():
+            for name, value in self.saved.items():
+                self.tensors[name].copy_(value)
+
+
+class Tracer(Messenger):
+    """Runs a program once: supplies parameters and values, keeps the statements.
+
+    One handler in place of Pyro's trace, replay, condition, uncondition and parameter store,
+    because every handler on the stack costs time at every statement of every step.
+
+    Args:
+        leaves: Parameters; those unseen are added. None leaves parameters to Pyro's store.
+        values: Values of sites, and of subsampled plates, to use in place of draws.
+        observe: Whether observed sites keep their values.
+        networks: Names of networks whose parameters are already among the leaves, or None.
+    """
+
+    def __init__(
+        self,
+        leaves: Leaves | None = None,
+        values: Mapping[str, Any] | None = None,
+        *,
+        observe: bool = True,
+        networks: set[str] | None = None,
+    ) -> None:
+        super().__init__()
+        self.leaves, self.values, self.observe = leaves, values or {}, observe
+        self.networks = networks
+        self.params: dict[str, None] = {}
+        self.sites: dict[str, Any] = {}
+        self.subsamples: dict[str, Tensor] = {}
+
+    def _pyro_param(self, msg: Any) -> None:
+        name = msg["name"]
+        self.params[name] = None
+        if self.leaves is None:
+            return
+        if name not in self.leaves.tensors:
+            init = msg["args"][1]
+            init = init() if callable(init) and not isinstance(init, Tensor) else init
+            self.leaves.add(name, init, msg["kwargs"]["constraint"])
+        msg["value"] = self.leaves.constrained(name)
+        if msg["kwargs"].get("event_dim") is not None:  # Pyro subsamples such a parameter
+            msg["value"]._pyro_unconstrained_param = self.leaves.tensors[name]
+        msg["done"] = True
+
+    def _pyro_sample(self, msg: Any) -> None:
+        name = msg["name"]
+        if name in self.values and not msg["infer"].get("_deterministic"):
+            msg["value"] = self.values[name]
+            msg["done"] = True
+        elif not self.observe and _is_density(msg) and msg["is_observed"]:
+            msg["is_observed"], msg["value"], msg["done"] = False, None, False
+
+    def _pyro_post_sample(self, msg: Any) -> None:
+        if isinstance(msg["fn"], _Subsample):
+            self.subsamples[msg["name"]] = msg["value"]
+        elif msg["name"] != PARTICLES:
+            self.sites[msg["name"]] = msg
+
+
+def plates_of(msg: Any) -> tuple[Plate, ...]:
+    """Returns the plates around a statement, in the order of their axes."""
+    frames = [f for f in msg["cond_indep_stack"] if f.vectorized and f.name != PARTICLES]
+    plates = [Plate(f.name, f.size, f.dim, f.full_size or f.size) for f in frames]
+    return tuple(sorted(plates, key=lambda p: p.dim))
+
+
+def to_term(msg: Any, side: str, dims: int, enumerated: bool = False) -> Term:
+    """Returns the term of a statement with a density; one axis for particles, `dims` for plates."""
+    fn, value, plates = msg["fn"], msg["value"], plates_of(msg)
+    scale = msg["scale"]
+    for plate in plates:  # what is left is the user's own `poutine.scale`
+        scale = scale * plate.size / plate.full_size if plate.size != plate.full_size else scale
+    log_p = fn.log_prob(value)
+    if msg["mask"] is not None or not (isinstance(scale, float) and scale == 1.0):
+        log_p = scale_and_mask(log_p, scale, msg["mask"])
+    if log_p.ndim <= dims:
+        log_p = log_p.reshape((1,) * (dims + 1 - log_p.ndim) + tuple(log_p.shape))
+    return Term(
+        msg["name"], side, kind_of(msg), value, log_p, tuple(p.name for p in plates),
+        fn.has_rsample, enumerated,
+    )  # fmt: skip
+
+
+def kind_of(msg: Any) -> str:
+    """Returns "factor", "observed", "latent" or "deterministic"."""
+    if msg["infer"].get("_deterministic"):
+        return "deterministic"
+    if isinstance(base_of(msg["fn"]), Unit):
+        return "factor"
+    return "observed" if msg["is_observed"] else "latent"
+
+
+def _is_density(msg: Any) -> bool:
+    return kind_of(msg) in ("observed", "latent") and not isinstance(msg["fn"], _Subsample)
+
+
+def base_of(fn: Any) -> Any:
+    while hasattr(fn, "base_dist") and not hasattr(fn, "transforms"):
+        fn = fn.base_dist
+    return fn

@@ -1,0 +1,28 @@
+"""Objectives, which train a program, and methods, which draw from its posterior."""
+
+__all__ = [
+    "ELBO",
+    "GAN",
+    "HMC",
+    "IWAE",
+    "NUTS",
+    "STL",
+    "SVI",
+    "VIMCO",
+    "Anneal",
+    "ContrastiveDivergence",
+    "Guide",
+    "Importance",
+    "Renyi",
+    "Sum",
+]
+
+from ppgm.inference.contrastive import ContrastiveDivergence
+from ppgm.inference.elbo import ELBO, Anneal
+from ppgm.inference.gan import GAN
+from ppgm.inference.iwae import IWAE
+from ppgm.inference.methods import HMC, NUTS, SVI, Guide, Importance
+from ppgm.inference.objective import Sum
+from ppgm.inference.renyi import Renyi
+from ppgm.inference.stl import STL
+from ppgm.inference.vimco import VIMCO

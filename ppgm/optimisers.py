@@ -1,0 +1,59 @@
+"""Optimisers that mean the same on both hosts.
+
+`ppgm.fit` also takes the host's own: an optax transformation on NumPyro, and on Pyro a function
+from parameters to a ``torch.optim`` optimiser.
+"""
+
+__all__ = ["SGD", "Adam", "AdamW", "RMSprop"]
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Adam:
+    """Adam (Kingma & Ba, 2015), https://arxiv.org/abs/1412.6980.
+
+    Args:
+        rate: Learning rate.
+        b1: Decay of the mean of gradients.
+        b2: Decay of the mean of squared gradients.
+        eps: Added to the root of the latter.
+        clip_norm: Largest norm of the whole gradient, or None.
+    """
+
+    rate: float = 1e-3
+    b1: float = 0.9
+    b2: float = 0.999
+    eps: float = 1e-8
+    clip_norm: float | None = None
+
+
+@dataclass(frozen=True)
+class AdamW:
+    """Adam with decoupled weight decay (Loshchilov & Hutter, 2019), arxiv.org/abs/1711.05101."""
+
+    rate: float = 1e-3
+    decay: float = 1e-2
+    b1: float = 0.9
+    b2: float = 0.999
+    eps: float = 1e-8
+    clip_norm: float | None = None
+
+
+@dataclass(frozen=True)
+class SGD:
+    """Gradient descent with momentum (0 for none)."""
+
+    rate: float = 1e-2
+    momentum: float = 0.0
+    clip_norm: float | None = None
+
+
+@dataclass(frozen=True)
+class RMSprop:
+    """RMSprop (Tieleman & Hinton, 2012), lecture 6.5 of Neural Networks for Machine Learning."""
+
+    rate: float = 1e-3
+    decay: float = 0.99
+    eps: float = 1e-8
+    clip_norm: float | None = None

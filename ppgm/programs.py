@@ -1,0 +1,83 @@
+"""Programs: a model and a guide of one host.
+
+`Program` holds anyone's plain Pyro or NumPyro callables. `program` binds a *declaration*, an
+object with ``model(ppl, ...)`` and ``guide(ppl, ...)``, to a host.
+"""
+
+__all__ = ["Program", "program", "seeded"]
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ppgm import host as hosts
+from ppgm.errors import ArgumentError
+from ppgm.rows import row_count
+from ppgm.sites import SiteTable, tabulate
+
+
+@dataclass(frozen=True)
+class Program:
+    """A model and its guide: plain callables of a host, never wrapped.
+
+    Both are called with the data as keywords, ``model(**data)``, and work unchanged in the
+    host's own ``SVI``, ``Predictive`` and ``NUTS``.
+
+    Args:
+        model: The generative program.
+        guide: The recognition program, or None (for MCMC, adversarial and energy objectives).
+        host: "pyro" or "numpyro".
+        declaration: The portable declaration that both came from, if any.
+        seed: Seed of the initial weights of a declaration's networks.
+    """
+
+    model: Callable[..., Any]
+    guide: Callable[..., Any] | None = None
+    host: str = ""
+    declaration: Any = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        hosts.load(self.host)
+        for side in ("model", "guide"):
+            value = getattr(self, side)
+            if not callable(value) and not (side == "guide" and value is None):
+                raise ArgumentError(
+                    f"{side} must be a callable of {self.host}, not {type(value).__name__}"
+                )
+
+    def sites(self, data: Mapping[str, Any]) -> SiteTable:
+        """Returns the site table, read from one trace of model and guide with `data`."""
+        host = hosts.load(self.host)
+        model = host.trace(self, "model", data)
+        guide = None if self.guide is None else host.trace(self, "guide", data)
+        return tabulate(model, guide, data, row_count(data))
+
+
+def program(declaration: Any, *, host: str, seed: int = 0) -> Program:
+    """Binds a declaration to a host.
+
+    Args:
+        declaration: An object with ``model(ppl, ...)`` and, optionally, ``guide(ppl, ...)``;
+            `ppgm.models` has those of the literature.
+        host: "pyro" or "numpyro".
+        seed: Seed of the networks' initial weights (the same on both hosts).
+
+    Raises:
+        ArgumentError: If `declaration` has no ``model`` method or `host` is unknown.
+        MissingDependencyError: If the host is not installed.
+    """
+    if not callable(getattr(declaration, "model", None)):
+        raise ArgumentError(
+            f"a declaration needs a method `model(self, ppl, ...)`; {type(declaration).__name__} "
+            "has none (for a model and guide of a host use `ppgm.Program(model, guide, host=...)`)"
+        )
+    model, guide = hosts.load(host).bind(declaration, seed)
+    return Program(model, guide, host, declaration, seed)
+
+
+def seeded(source: Program, seed: int) -> Program:
+    """Returns the program with the networks of its declaration initialised by `seed`."""
+    if source.declaration is None or source.seed == seed:
+        return replace(source, seed=seed)
+    return program(source.declaration, host=source.host, seed=seed)

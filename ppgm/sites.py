@@ -1,0 +1,215 @@
+"""The site table: what a program declares, read once from one trace.
+
+A *site* is a named statement of a model or guide. A *row plate* is a plate that holds every
+stochastic site of model and guide: log weights are per row of these plates, so a multi-sample
+bound is a sum of bounds, one per datum. With a global latent there is none, and the bound is
+over the whole data set.
+"""
+
+__all__ = ["Plate", "Record", "Site", "SiteTable", "check_match", "tabulate"]
+
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+from ppgm.errors import ModelError, did_you_mean
+
+
+class Plate(NamedTuple):
+    """A plate.
+
+    Attributes:
+        name: Its name.
+        size: Number of rows in this run (the subsample's size under subsampling).
+        dim: Its batch dimension, counted from the right: -1, -2, ...
+        full_size: Number of rows of which `size` were drawn.
+    """
+
+    name: str
+    size: int
+    dim: int
+    full_size: int
+
+
+class Record(NamedTuple):
+    """What a host reports of one statement of a trace.
+
+    Attributes:
+        type: "sample", "factor", "deterministic" or "param".
+        observed: Whether a value was given.
+        distribution: Name of the distribution, without event wrapping.
+        support: Name of its support.
+        batch_shape: Batch shape.
+        event_shape: Event shape.
+        plates: Plates around it, in the order of their batch axes (leftmost first).
+        reparameterised: Whether draws carry gradients to the distribution's parameters.
+        discrete: Whether the support is discrete.
+        enumerable: Number of values, 0 if not finite or too many to list.
+        normalised: Whether it is a density that integrates to one (a factor is not).
+        finite: Whether value and log density are finite.
+    """
+
+    type: str
+    observed: bool
+    distribution: str
+    support: str
+    batch_shape: tuple[int, ...]
+    event_shape: tuple[int, ...]
+    plates: tuple[Plate, ...]
+    reparameterised: bool
+    discrete: bool
+    enumerable: int
+    normalised: bool
+    finite: bool
+
+
+class Site(NamedTuple):
+    """One row of the site table; see `Record` for the shared attributes.
+
+    Attributes:
+        side: "model" or "guide".
+        kind: "latent", "observed", "implicit" (observed in the data, but without a density),
+            "deterministic", "factor" or "param".
+        plates: Names of the plates around it, in the order of their batch axes.
+        normalised: Whether it is a density that integrates to one (a factor is not).
+    """
+
+    name: str
+    side: str
+    kind: str
+    distribution: str
+    support: str
+    batch_shape: tuple[int, ...]
+    event_shape: tuple[int, ...]
+    plates: tuple[str, ...]
+    reparameterised: bool
+    discrete: bool
+    enumerable: int
+    normalised: bool
+
+
+class SiteTable(NamedTuple):
+    """The sites of a program.
+
+    Attributes:
+        model: Sites of the model, in order of execution.
+        guide: Sites of the guide, in order of execution.
+        plates: All plates by name.
+        rows: Names of the row plates, in the order of their axes; empty with global latents.
+        data_plates: Plates whose size is the number of data rows.
+        has_guide: Whether the program has a guide.
+    """
+
+    model: tuple[Site, ...]
+    guide: tuple[Site, ...]
+    plates: dict[str, Plate]
+    rows: tuple[str, ...]
+    data_plates: tuple[str, ...]
+    has_guide: bool
+
+    def select(self, side: str, *kinds: str) -> tuple[Site, ...]:
+        """Returns the sites of one side ("model" or "guide") that are of one of the kinds."""
+        return tuple(s for s in getattr(self, side) if s.kind in kinds)
+
+    def __str__(self) -> str:
+        head = ("site", "side", "kind", "distribution", "batch", "event", "plates")
+        rows = [
+            (s.name, s.side, s.kind, s.distribution, _shape(s.batch_shape), _shape(s.event_shape),
+             ", ".join(s.plates))
+            for s in self.model + self.guide
+        ]  # fmt: skip
+        widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
+        lines = ("  ".join(c.ljust(w) for c, w in zip(r, widths, strict=True)) for r in (head, *rows))
+        return "\n".join(line.rstrip() for line in lines)
+
+
+def tabulate(
+    model: Mapping[str, Record],
+    guide: Mapping[str, Record] | None,
+    data: Iterable[str],
+    rows: int | None,
+) -> SiteTable:
+    """Builds the table from the records of both sides.
+
+    Args:
+        model: Records of the model by name.
+        guide: Records of the guide by name, or None.
+        data: Names of the data, to tell an implicit site from a deterministic one.
+        rows: Number of data rows, or None.
+    """
+    data = set(data)
+    sides = [_site(n, "model", r, data) for n, r in model.items()]
+    inner = [_site(n, "guide", r, data) for n, r in (guide or {}).items()]
+    records = [*model.values(), *(guide or {}).values()]
+    plates = {p.name: p for r in records for p in r.plates}
+    common = _common(r.plates for r in records if r.type in ("sample", "factor"))
+    sized = tuple(n for n, p in plates.items() if rows is not None and p.size == rows)
+    return SiteTable(tuple(sides), tuple(inner), plates, common, sized, guide is not None)
+
+
+def check_match(table: SiteTable) -> None:
+    """Checks that the guide draws exactly the model's latents, alike in shape and support.
+
+    Raises:
+        ModelError: Names the site, both sides, and the nearest name where one is missing.
+    """
+    latent = {s.name: s for s in table.select("model", "latent")}
+    drawn = {s.name: s for s in table.select("guide", "latent")}
+    for name in latent.keys() - drawn.keys():
+        hint = did_you_mean(name, drawn.keys() - latent.keys())
+        raise ModelError(
+            f"latent site '{name}' of the model is not in the guide: the model draws "
+            f"{sorted(latent)}, the guide draws {sorted(drawn)}{hint}"
+        )
+    for name in drawn.keys() - latent.keys():
+        hint = did_you_mean(name, latent.keys())
+        raise ModelError(
+            f"site '{name}' of the guide is not a latent site of the model: the model draws "
+            f"{sorted(latent)}, the guide draws {sorted(drawn)}{hint}"
+        )
+    for name, site in drawn.items():
+        _check_pair(latent[name], site)
+
+
+def _check_pair(model: Site, guide: Site) -> None:
+    for field in ("event_shape", "batch_shape", "plates"):
+        here, there = getattr(model, field), getattr(guide, field)
+        if here != there:
+            raise ModelError(
+                f"site '{model.name}' has {field} {here} in the model and {there} in the guide: "
+                "give both the same plates and `to_event`"
+            )
+    if model.discrete != guide.discrete:
+        raise ModelError(
+            f"site '{model.name}' is {model.distribution} (support {model.support}) in the model "
+            f"and {guide.distribution} (support {guide.support}) in the guide: both must be "
+            "discrete or both continuous"
+        )
+
+
+def _site(name: str, side: str, r: Record, data: set[str]) -> Site:
+    plates = tuple(p.name for p in r.plates)
+    kind = _kind(name, side, r, data)
+    return Site(
+        name, side, kind, r.distribution, r.support, r.batch_shape, r.event_shape, plates,
+        r.reparameterised, r.discrete, r.enumerable, r.normalised,
+    )  # fmt: skip
+
+
+def _kind(name: str, side: str, r: Record, data: set[str]) -> str:
+    if r.type == "sample":
+        return "observed" if r.observed else "latent"
+    if r.type == "deterministic" and side == "model" and name in data:
+        return "implicit"
+    return r.type
+
+
+def _common(stacks: Iterable[tuple[Plate, ...]]) -> tuple[str, ...]:
+    stacks = list(stacks)
+    if not stacks:
+        return ()
+    shared = set.intersection(*({p.name for p in s} for s in stacks))
+    return tuple(p.name for p in stacks[0] if p.name in shared)
+
+
+def _shape(shape: tuple[int, ...]) -> str:
+    return "x".join(map(str, shape)) or "-"

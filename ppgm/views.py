@@ -1,0 +1,185 @@
+"""What an objective may ask of a program.
+
+A `View` holds one program at one point of its training: parameters, a batch, randomness. It is
+lazy, and what it has computed once it shares with every objective of a sum. The host supplies
+the `Runner` behind it; nothing here names a host.
+"""
+
+__all__ = ["Dream", "Runner", "View"]
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, Protocol
+
+from ppgm.errors import ModelError
+from ppgm.ops import Array, Ops
+from ppgm.sites import SiteTable
+from ppgm.terms import Layout, Term, Weights, weigh
+
+
+class Runner(Protocol):
+    """Runs a program of one host with given parameters, batch and randomness."""
+
+    ops: Ops
+    data: dict[str, Any]
+    rng: Any
+
+    def pair(
+        self, particles: int, enumerate: tuple[str, ...], stopped: bool
+    ) -> tuple[list[Term], list[Term]]:
+        """Returns the terms of guide and model, and those of the guide held constant."""
+        ...
+
+    def single(
+        self, side: str, values: Mapping[str, Array], observe: bool
+    ) -> tuple[dict[str, Array], list[Term]]:
+        """Runs one side once with some values given: all its values, and its terms."""
+        ...
+
+    def kernel(self, value: Array) -> Array:
+        """Applies the declaration's Markov kernel to rows of values."""
+        ...
+
+    def net(self, name: str) -> Callable[[Array], Array]:
+        """Returns a network that the objective owns."""
+        ...
+
+
+class Dream(NamedTuple):
+    """A joint draw from the model, as many rows as the batch.
+
+    Attributes:
+        values: Latent, observed and implicit values by site.
+    """
+
+    values: dict[str, Array]
+
+
+class View:
+    """What an objective sees of a program; see the module.
+
+    Attributes:
+        table: The site table.
+        ops: Array functions of the host.
+        state: Arrays that the objective owns; what it assigns returns with the loss.
+        step: Number of the optimisation step, an array.
+        metrics: Scalars to be logged, by name.
+    """
+
+    def __init__(
+        self,
+        runner: Runner,
+        table: SiteTable,
+        layout: Layout,
+        *,
+        total: float = 1.0,
+        step: Array | int = 0,
+        state: Mapping[str, Array] | None = None,
+    ) -> None:
+        self.table, self.ops, self.step = table, runner.ops, step
+        self.state = dict(state or {})
+        self.metrics: dict[str, Array] = {}
+        self._runner, self._layout, self._total = runner, layout, total
+        self._cache: dict[Any, Any] = {}
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """The batch."""
+        return self._runner.data
+
+    @property
+    def total(self) -> float:
+        """Number of rows of the whole data; 1 with global latents."""
+        return self._total
+
+    @property
+    def rng(self) -> Any:
+        """Source of noise: ``rng.normal(shape)``, ``rng.uniform(shape)``."""
+        return self._runner.rng
+
+    def weights(
+        self, particles: int, *, enumerate: tuple[str, ...] = (), stopped: bool = False
+    ) -> Weights:
+        """Returns log weights of draws from the guide, arrays ``(K, *rows)``.
+
+        Args:
+            particles: Number of draws K.
+            enumerate: Finite sites whose draws are replaced by all their values; the first
+                axis is then values times K.
+            stopped: Whether `Weights.log_q_stopped` is needed.
+        """
+        key = ("weights", particles, enumerate, stopped)
+        if key not in self._cache:
+            terms, constant = self._runner.pair(particles, enumerate, stopped)
+            self._cache[key] = weigh(terms, self._layout, self.ops, constant)
+        return self._cache[key]
+
+    def dream(self) -> Dream:
+        """Returns one joint draw of the model per row of the batch, gradients included."""
+        if "dream" not in self._cache:
+            self._cache["dream"] = Dream(self._runner.single("model", {}, observe=False)[0])
+        return self._cache["dream"]
+
+    def recognise(self, particles: int = 1) -> dict[str, Array]:
+        """Returns draws of the guide's sites given the batch, each ``(K, *batch, *event)``."""
+        terms, _ = self._runner.pair(particles, (), stopped=False)
+        return {t.name: t.value for t in terms if t.side == "guide"}
+
+    def log_joint(self, values: Mapping[str, Array]) -> Array:
+        """Returns the model's log density of the values, possibly unnormalised, ``(*rows)``.
+
+        Args:
+            values: Values of observed and latent sites; the batch supplies what is missing.
+        """
+        return self._rows(self._runner.single("model", values, observe=True)[1])
+
+    def log_guide(self, values: Mapping[str, Array]) -> Array:
+        """Returns the guide's log density of latent values given data among `values`."""
+        return self._rows(self._runner.single("guide", values, observe=True)[1])
+
+    def kernel(self, value: Array) -> Array:
+        """Applies the declaration's Markov kernel, without gradients."""
+        return self.ops.stop_gradient(self._runner.kernel(value))
+
+    def net(self, name: str) -> Callable[[Array], Array]:
+        """Returns a network that the objective owns."""
+        return self._runner.net(name)
+
+    def grad(self, fn: Callable[[Array], Array], x: Array) -> Array:
+        """Returns the derivative of ``fn(x).sum()`` in `x`, itself differentiable."""
+        return self.ops.grad(fn, x)
+
+    def sum(self, rows: Array) -> Array:
+        """Returns the estimate of the sum over all data of a value per row."""
+        value = rows
+        for axis, name in enumerate(self._layout.rows) if rows.ndim else ():
+            scale = self._layout.scales[name]
+            value = value * (scale if isinstance(scale, float | int) else _align(scale, axis, rows))
+        return value.sum() if value.ndim else value
+
+    def mean(self, rows: Array) -> Array:
+        """Returns the estimate of the mean over all data of a value per row."""
+        return self.sum(rows) / self._total if rows.ndim else rows
+
+    def record(self, name: str, value: Array) -> None:
+        """Logs a scalar; no gradient flows from it."""
+        self.metrics[name] = self.ops.stop_gradient(value)
+
+    def scoped(self, name: str) -> "View":
+        """Returns this view with the part of the state that belongs to one term of a sum."""
+        view = View(self._runner, self.table, self._layout, total=self._total, step=self.step)
+        prefix = f"{name}/"
+        view.state = {
+            k.removeprefix(prefix): v for k, v in self.state.items() if k.startswith(prefix)
+        }
+        view._cache = self._cache
+        return view
+
+    def _rows(self, terms: list[Term]) -> Array:
+        if not terms:
+            raise ModelError("the program has no site with a density for the values asked")
+        log_p = weigh([t._replace(side="model") for t in terms], self._layout, self.ops).log_p
+        return log_p[0]
+
+
+def _align(scale: Array, axis: int, rows: Array) -> Array:
+    return scale.reshape((-1,) + (1,) * (rows.ndim - axis - 1))  # rows have fewer axes than terms
