@@ -65,9 +65,9 @@ def measure(row: Row, labels: list[str], limits: Limits) -> list[dict[str, Any]]
     """Returns one record a contestant: times, ratio to its baseline, loss, check and memory."""
     if limits.quick:
         row = replace(row, steps=max(row.steps // 3, 2), repeats=max(row.repeats // 3, 10))
+    checks = [_checked(row, label, limits) for label in labels]
     workers = [Worker(row, label, limits) for label in labels]
     try:
-        checks = [np.array(worker.ask(f"check {row.repeats}")) for worker in workers]
         rounds = [[worker.ask("run") for worker in workers] for _ in range(limits.warm)]
         rounds += [[worker.ask("run") for worker in workers] for _ in range(limits.rounds)]
     finally:
@@ -77,6 +77,15 @@ def measure(row: Row, labels: list[str], limits: Limits) -> list[dict[str, Any]]
     # On one core a contestant's processor time is its time without the neighbours'.
     clock = "cpu_ms" if limits.threads == 1 else "ms"
     return _compared([_record(row, *pair, limits) for pair in pairs], clock)
+
+
+def _checked(row: Row, label: str, limits: Limits) -> np.ndarray:
+    """Asks for the check in a process apart, so that its memory is not the training's."""
+    worker = Worker(row, label, limits)
+    try:
+        return np.array(worker.ask(f"check {row.repeats}"))
+    finally:
+        worker.close()
 
 
 def _record(

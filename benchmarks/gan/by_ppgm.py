@@ -15,4 +15,5 @@ def build(row: Row, variant: str) -> Contestant:
     sizes = {"features": 2, "latent": gan.NOISE, "hidden": gan.HIDDEN}
     declaration = Generator(**sizes, activation="tanh")
     objective = GAN(critic=MLP(2, gan.HIDDEN, 1, activation="tanh"))
-    return ppgm_kit.contestant(row, variant, declaration, objective, "x", Adam(1e-3, b1=0.5))
+    entry = ppgm_kit.Entry(declaration, objective, "x", Adam(1e-3, b1=0.5))
+    return ppgm_kit.contestant(row, variant, entry)

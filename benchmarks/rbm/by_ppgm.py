@@ -13,4 +13,5 @@ def build(row: Row, variant: str) -> Contestant:
     """Returns the contestant; variants are the hosts."""
     declaration = RBM(features=rbm.VISIBLE, hidden=rbm.HIDDEN)
     objective = ContrastiveDivergence(steps=1, persistent=True)
-    return ppgm_kit.contestant(row, variant, declaration, objective, "v", Adam(1e-3))
+    entry = ppgm_kit.Entry(declaration, objective, "v", Adam(1e-3))
+    return ppgm_kit.contestant(row, variant, entry)

@@ -13,4 +13,5 @@ def build(row: Row, variant: str) -> Contestant:
     """Returns the contestant; variants are the hosts."""
     declaration = SBN(features=sbn.FEATURES, layers=sbn.LAYERS)
     objective = VIMCO(particles=row.particles)
-    return ppgm_kit.contestant(row, variant, declaration, objective, "x", Adam(1e-3))
+    entry = ppgm_kit.Entry(declaration, objective, "x", Adam(1e-3))
+    return ppgm_kit.contestant(row, variant, entry)

@@ -13,4 +13,5 @@ def build(row: Row, variant: str) -> Contestant:
     """Returns the contestant; variants are the hosts."""
     declaration = VAE(features=vae.FEATURES, latent=vae.LATENT, hidden=vae.HIDDEN)
     objective = ELBO() if row.particles == 1 else IWAE(particles=row.particles)
-    return ppgm_kit.contestant(row, variant, declaration, objective, "x", Adam(1e-3))
+    entry = ppgm_kit.Entry(declaration, objective, "x", Adam(1e-3))
+    return ppgm_kit.contestant(row, variant, entry)
