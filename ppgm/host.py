@@ -38,7 +38,7 @@ class Host(Protocol):
     relations: Callable[..., list[tuple[str, str]]]
     trainer: Callable[..., Any]
     native: Callable[..., Any]
-    evaluate_loss: Callable[..., Any]
+    probe: Callable[..., Any]
 
 
 def load(name: str) -> Host:

@@ -10,6 +10,7 @@ __all__ = [
     "log_weights",
     "native",
     "nuts",
+    "probe",
     "relations",
     "sample",
     "trace",
@@ -31,6 +32,7 @@ from ppgm.host_numpyro_mcmc import nuts
 from ppgm.host_numpyro_native import NumpyroLoss as native
 from ppgm.host_numpyro_ops import OPS
 from ppgm.host_numpyro_ppl import bind
+from ppgm.host_numpyro_probe import probe
 from ppgm.host_numpyro_train import NumpyroTrainer as trainer
 
 NAME = "numpyro"

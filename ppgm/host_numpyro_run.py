@@ -20,7 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 from numpyro import handlers
-from numpyro.distributions import Unit, biject_to
+from numpyro.distributions import MultivariateNormal, Normal, Unit, biject_to
 from numpyro.primitives import Messenger
 
 from ppgm.errors import ModelError
@@ -61,6 +61,32 @@ class Detach(Messenger):
             msg["value"] = jax.lax.stop_gradient(msg["value"])
 
 
+class Inject(Messenger):
+    """Draws Gaussian sites at given standard normal noise.
+
+    Args:
+        call: The program.
+        noise: Noise by site, ``(*batch, *event)``.
+    """
+
+    def __init__(self, call: Callable[..., Any], noise: Mapping[str, Array]) -> None:
+        self.noise = noise
+        super().__init__(call)
+
+    def process_message(self, msg: Any) -> None:
+        """Gives the value of a site with noise."""
+        if msg["type"] == "sample" and msg["name"] in self.noise and msg["value"] is None:
+            msg["value"] = _from_noise(base_of(msg["fn"]), self.noise[msg["name"]])
+
+
+def _from_noise(fn: Any, noise: Array) -> Array:
+    if isinstance(fn, MultivariateNormal):
+        return fn.loc + (fn.scale_tril @ noise[..., None])[..., 0]
+    if isinstance(fn, Normal):
+        return fn.loc + fn.scale * noise
+    raise ModelError(f"noise can be given to Gaussian sites only, not to {type(fn).__name__}")
+
+
 def run(
     call: Callable[..., Any],
     params: Params,
@@ -71,6 +97,7 @@ def run(
     values: Mapping[str, Any] | None = None,
     plates: Array | None = None,
     observe: bool = True,
+    noise: Mapping[str, Array] | None = None,
 ) -> dict[str, Any]:
     """Runs a program once and returns its statements by name.
 
@@ -83,9 +110,11 @@ def run(
         values: Values of sites to use in place of draws.
         plates: Key of subsampled plates, shared by particles; by default that of the draws.
         observe: Whether observed sites keep their values.
+        noise: Standard normal noise of Gaussian sites, to use in place of the key's.
     """
     call = call if observe else handlers.uncondition(call)
     call = handlers.substitute(call, data={**params, **(values or {})})
+    call = Inject(call, noise) if noise else call
     call = Detach(call)
     hidden = [] if plates is None else ["plate"]
     call = handlers.seed(call, key, hide_types=hidden)

@@ -31,6 +31,8 @@ class NumpyroRunner:
         dims: Number of plate axes.
         nets: Networks that the objective owns.
         args: Positional arguments of model and guide (the host's own calling convention).
+        forced: Values of the guide's sites, ``(K, *batch, *event)``, in place of draws.
+        noise: Standard normal noise of its Gaussian sites, likewise.
     """
 
     ops = OPS
@@ -44,7 +46,10 @@ class NumpyroRunner:
         dims: int,
         nets: Mapping[str, Any] | None = None,
         args: tuple[Any, ...] = (),
+        forced: Mapping[str, Array] | None = None,
+        noise: Mapping[str, Array] | None = None,
     ) -> None:
+        self.forced, self.noise = dict(forced or {}), dict(noise or {})
         self.program, self.params, self.data = program, params, dict(data)
         self.rng, self.dims, self.nets, self.args = JaxRng(key), dims, nets or {}, args
 
@@ -53,20 +58,21 @@ class NumpyroRunner:
     ) -> tuple[list[Term], list[Term]]:
         """Returns the terms of guide and model, and those of the guide held constant."""
         given, copies = self._all_values(particles, enumerate) if enumerate else ({}, particles)
+        given = {**self.forced, **given}
         plates = self.rng.split()
         heads: list[Term] = []
 
-        def one(key: Array, given: dict[str, Array]) -> list[tuple[Any, Array]]:
-            terms, constant = self._once(key, plates, given, enumerate, stopped)
+        def one(key: Array, given: Any, noise: Any) -> list[tuple[Any, Array]]:
+            terms, constant = self._once(key, plates, given, noise, enumerate, stopped)
             heads[:] = [*terms, *constant]
             return [(t.value, t.log_prob) for t in heads]
 
         keys = jax.random.split(self.rng.split(), copies)
         if copies == 1:
-            arrays = one(keys[0], {n: v[0] for n, v in given.items()})
+            arrays = one(keys[0], *jax.tree.map(lambda a: a[0], (given, self.noise)))
             arrays = jax.tree.map(lambda a: jnp.asarray(a)[None], arrays)
         else:
-            arrays = jax.vmap(one)(keys, given)
+            arrays = jax.vmap(one)(keys, given, self.noise)
         terms = [
             t._replace(value=v, log_prob=p) for t, (v, p) in zip(heads, arrays, strict=True)
         ]
@@ -102,12 +108,13 @@ class NumpyroRunner:
         key: Array,
         plates: Array,
         given: Mapping[str, Any],
+        noise: Mapping[str, Any],
         enumerated: tuple[str, ...],
         stopped: bool,
     ) -> tuple[list[Term], list[Term]]:
         """Runs the guide, the model at its draws, and the guide again held constant."""
         first, second = jax.random.split(key)
-        guide = self._run("guide", first, plates, given, self.params)
+        guide = self._run("guide", first, plates, given, self.params, noise)
         values = {n: s["value"] for n, s in guide.items() if s["type"] in ("sample", "plate")}
         model = self._run("model", second, plates, values, self.params)
         constant = {}
@@ -118,10 +125,18 @@ class NumpyroRunner:
         return terms, self._terms(constant, "constant")
 
     def _run(
-        self, side: str, key: Array, plates: Array, values: Mapping[str, Any], params: Params
+        self,
+        side: str,
+        key: Array,
+        plates: Array,
+        values: Mapping[str, Any],
+        params: Params,
+        noise: Mapping[str, Any] | None = None,
     ) -> dict[str, Any]:
-        call = getattr(self.program, side)
-        return run(call, params, key, self.data, args=self.args, values=values, plates=plates)
+        return run(
+            getattr(self.program, side), params, key, self.data,
+            args=self.args, values=values, plates=plates, noise=noise,
+        )  # fmt: skip
 
     def _terms(
         self, sites: Mapping[str, Any], side: str, enumerated: tuple[str, ...] = ()

@@ -10,6 +10,7 @@ __all__ = [
     "log_weights",
     "native",
     "nuts",
+    "probe",
     "relations",
     "sample",
     "trace",
@@ -29,6 +30,7 @@ from ppgm.host_pyro_mcmc import nuts
 from ppgm.host_pyro_native import PyroLoss as native
 from ppgm.host_pyro_ops import OPS
 from ppgm.host_pyro_ppl import bind
+from ppgm.host_pyro_probe import probe
 from ppgm.host_pyro_train import PyroTrainer as trainer
 
 NAME = "pyro"

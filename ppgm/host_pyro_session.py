@@ -97,6 +97,9 @@ class PyroRunner:
         own: The program, where there is no session.
         data: The batch, as tensors.
         args: Positional arguments of model and guide (the host's own calling convention).
+        dims: Number of plate axes, where there is no session.
+        forced: Values of the guide's sites, ``(K, *batch, *event)``, in place of draws.
+        noise: Standard normal noise of its Gaussian sites, likewise.
     """
 
     ops = OPS
@@ -109,7 +112,10 @@ class PyroRunner:
         own: Program | None = None,
         args: tuple[Any, ...] = (),
         dims: int = 0,
+        forced: Mapping[str, Tensor] | None = None,
+        noise: Mapping[str, Tensor] | None = None,
     ) -> None:
+        self.forced, self.noise = forced or {}, noise or {}
         self.work, self.data, self.args = work, data, args
         self.program = own if work is None else work.program
         self.dims = dims if work is None else work.dims
@@ -119,7 +125,7 @@ class PyroRunner:
     ) -> tuple[list[Term], list[Term]]:
         """Returns the terms of guide and model, and those of the guide held constant."""
         given, copies = self._all_values(particles, enumerate) if enumerate else ({}, particles)
-        guide = self._run("guide", given, copies)
+        guide = self._run("guide", {**self.forced, **given}, copies, noise=self.noise)
         values = {n: m["value"] for n, m in guide.sites.items()} | guide.subsamples
         model = self._run("model", values, copies)
         drawn = [
@@ -167,8 +173,11 @@ class PyroRunner:
         *,
         observe: bool = True,
         data: Mapping[str, Any] | None = None,
+        noise: Mapping[str, Tensor] | None = None,
     ) -> Tracer:
-        tracer = Tracer(self._leaves, values, observe=observe, networks=self._networks)
+        tracer = Tracer(
+            self._leaves, values, observe=observe, networks=self._networks, noise=noise
+        )
         call = getattr(self.program, side)
         with tracer:
             if particles == 1:

@@ -8,13 +8,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from pyro.distributions import Unit
+from pyro.distributions import MultivariateNormal, Normal, Unit
 from pyro.distributions.util import scale_and_mask
 from pyro.poutine.messenger import Messenger
 from pyro.poutine.subsample_messenger import _Subsample
 from torch import Tensor
 from torch.distributions import transform_to
 
+from ppgm.errors import ModelError
 from ppgm.host_pyro_ops import to_numpy
 from ppgm.sites import Plate
 from ppgm.terms import Term
@@ -96,6 +97,7 @@ class Tracer(Messenger):
         values: Values of sites, and of subsampled plates, to use in place of draws.
         observe: Whether observed sites keep their values.
         networks: Names of networks whose parameters are already among the leaves, or None.
+        noise: Standard normal noise of Gaussian sites, to use in place of the generator's.
     """
 
     def __init__(
@@ -105,8 +107,10 @@ class Tracer(Messenger):
         *,
         observe: bool = True,
         networks: set[str] | None = None,
+        noise: Mapping[str, Tensor] | None = None,
     ) -> None:
         super().__init__()
+        self.noise = noise or {}
         self.leaves, self.values, self.observe = leaves, values or {}, observe
         self.networks = networks
         self.params: dict[str, None] = {}
@@ -131,6 +135,9 @@ class Tracer(Messenger):
         name = msg["name"]
         if name in self.values and not msg["infer"].get("_deterministic"):
             msg["value"] = self.values[name]
+            msg["done"] = True
+        elif name in self.noise:
+            msg["value"] = _from_noise(base_of(msg["fn"]), self.noise[name])
             msg["done"] = True
         elif not self.observe and _is_density(msg) and msg["is_observed"]:
             msg["is_observed"], msg["value"], msg["done"] = False, None, False
@@ -173,6 +180,15 @@ def kind_of(msg: Any) -> str:
     if isinstance(base_of(msg["fn"]), Unit):
         return "factor"
     return "observed" if msg["is_observed"] else "latent"
+
+
+def _from_noise(fn: Any, noise: Tensor) -> Tensor:
+    """Returns a Gaussian's draw at given standard normal noise."""
+    if isinstance(fn, MultivariateNormal):
+        return fn.loc + (fn.scale_tril @ noise[..., None])[..., 0]
+    if isinstance(fn, Normal):
+        return fn.loc + fn.scale * noise
+    raise ModelError(f"noise can be given to Gaussian sites only, not to {type(fn).__name__}")
 
 
 def _is_density(msg: Any) -> bool:
