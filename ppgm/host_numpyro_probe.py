@@ -2,7 +2,9 @@
 
 __all__ = ["probe"]
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import jax
@@ -17,9 +19,32 @@ from ppgm.layouts import make_layout, total_rows
 from ppgm.optimisers import SGD
 from ppgm.programs import Program
 from ppgm.rows import row_count
+from ppgm.sites import SiteTable
 from ppgm.views import View
 
 Arrays = dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class _Case:
+    """What an evaluation is compiled for: equal cases differ in the numbers only.
+
+    Attributes:
+        sites: The site table as text.
+        static: Data that are not arrays.
+        x64: Whether jax computes in double precision.
+    """
+
+    source: Program
+    objective: Any
+    player: str
+    total: float
+    scale: float
+    sites: str
+    static: tuple[tuple[str, Any], ...]
+    x64: bool
+    work: NumpyroTrainer = field(compare=False, repr=False)
+    table: SiteTable = field(compare=False, repr=False)
 
 
 def probe(
@@ -44,23 +69,47 @@ def probe(
     if state is None:
         work.start(None, scale)
     owned = work.state.owned if state is None else {k: to_array(v) for k, v in state.items()}
+    mine = next(p for p in objective.players if p.name == player)
+    own = work._mine(work.state.params, mine)
+
+    static = tuple(sorted(work.static.items()))
+    case = _Case(
+        source, objective, player, total, scale, repr(table), static,
+        bool(jax.config.jax_enable_x64), work, table,
+    )  # fmt: skip
     forced = {k: to_array(v) for k, v in values.items()}
     given = {k: to_array(v) for k, v in noise.items()}
-    mine = next(p for p in objective.players if p.name == player)
-
-    def evaluate(own: Any, forced: Any, given: Any, owned: Any) -> tuple[Array, Any]:
-        seen = work._constrained(work.state.params | own)
-        nets = {n: seen.pop(n) for n in work.nets}
-        runner = NumpyroRunner(
-            work.setup.program, seen, jax.random.key(seed), {**work.data, **work.static},
-            work.setup.dims, nets, forced=forced, noise=given,
-        )  # fmt: skip
-        layout = make_layout(table, work.setup.dims, scale)
-        view = View(runner, table, layout, total=total, step=step, state=owned)
-        return objective(view, player), (view.metrics, view.state)
-
-    own = work._mine(work.state.params, mine)
-    call = jax.jit(jax.value_and_grad(evaluate, has_aux=True))
-    (loss, (metrics, after)), grads = call(own, forced, given, owned)
+    (loss, (metrics, after)), grads = _compiled(case)(
+        own, work.state.params, work.data, forced, given, owned, step, jax.random.key(seed)
+    )
     logged = {k: float(v) for k, v in metrics.items()}
     return float(loss), flatten(grads), logged, {k: to_numpy(v) for k, v in after.items()}
+
+
+def _compiled(case: _Case) -> Callable[..., Any]:
+    """Returns the evaluation of a case, a kept one where the case can be told from others."""
+    try:
+        hash(case)
+    except TypeError:  # a declaration or an objective that holds arrays
+        return _compile.__wrapped__(case)
+    return _compile(case)
+
+
+@lru_cache(maxsize=32)
+def _compile(case: _Case) -> Callable[..., Any]:
+    work, table = case.work, case.table
+    layout = make_layout(table, work.setup.dims, case.scale)
+
+    def evaluate(
+        own: Any, params: Any, data: Any, forced: Any, given: Any, owned: Any, step: Any, key: Array
+    ) -> tuple[Array, Any]:
+        seen = work._constrained(params | own)
+        nets = {n: seen.pop(n) for n in work.nets}
+        runner = NumpyroRunner(
+            work.setup.program, seen, key, {**data, **work.static}, work.setup.dims, nets,
+            forced=forced, noise=given,
+        )  # fmt: skip
+        view = View(runner, table, layout, total=case.total, step=step, state=owned)
+        return case.objective(view, case.player), (view.metrics, view.state)
+
+    return jax.jit(jax.value_and_grad(evaluate, has_aux=True))
