@@ -74,8 +74,17 @@ def leave_one_out(log_w: Array, mean: str = "geometric") -> Array:
     others = _log_sum_others(log_w)
     if mean == "arithmetic":
         return others - log(particles - 1)
-    geometric = (log_w.sum(0) - log_w) / (particles - 1)
-    return ops.np.logaddexp(others, geometric) - log(particles)
+    return ops.np.logaddexp(others, _log_mean_others(log_w)) - log(particles)
+
+
+def _log_mean_others(log_w: Array) -> Array:
+    """Returns the mean of log w_j over j != k, -inf where one of them is."""
+    xp = ops_of(log_w).np
+    zero = log_w == -float("inf")
+    finite = xp.where(zero, xp.zeros_like(log_w), log_w)
+    mean = (finite.sum(0) - finite) / (log_w.shape[0] - 1)
+    others = xp.where(zero, xp.zeros_like(log_w), xp.ones_like(log_w)) + (zero.sum(0) - 1)
+    return xp.where(others > 0, xp.full_like(log_w, -float("inf")), mean)
 
 
 def _log_sum_others(log_w: Array) -> Array:
