@@ -59,8 +59,24 @@ def graph(program: Program, data: Mapping[str, Any], *, unroll: int | None = Non
     edges = hosts.load(program.host).relations(program, data)
     source = program.model if program.declaration is None else type(program.declaration)
     name = getattr(source, "__name__", type(source).__name__)
-    full = build(program.sites(data), edges, host=program.host, name=name)
+    full = build(_grouped(program.sites(data), edges), edges, host=program.host, name=name)
     return full if unroll is None else unrolled(full, unroll)
+
+
+def _grouped(table: SiteTable, edges: Iterable[tuple[str, str]]) -> SiteTable:
+    """Shows the parameters of a network as one node, called as the network is."""
+    parents = {parent for parent, _ in edges}
+    sites: dict[str, Site] = {}
+    for site in table.model:
+        heads = (site.name.rsplit(".", n)[0] for n in range(site.name.count(".") + 1))
+        name = next((h for h in heads if h in parents), site.name)
+        if site.kind != "param" or name == site.name:
+            sites[site.name] = site
+        else:
+            sites[name] = site._replace(
+                name=name, distribution="Network", support="real", event_shape=()
+            )
+    return table._replace(model=tuple(sites.values()))
 
 
 def build(

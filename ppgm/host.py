@@ -31,6 +31,7 @@ class Host(Protocol):
     initial: Callable[..., Arrays]
     trace: Callable[..., dict[str, Any]]
     log_weights: Callable[..., np.ndarray]
+    weigher: Callable[..., Any]
     sample: Callable[..., Arrays]
     log_density: Callable[..., Arrays]
     kernel: Callable[..., np.ndarray]

@@ -24,7 +24,7 @@ from numpyro.infer.inspect import get_model_relations
 
 from ppgm.host_numpyro_ops import OPS, to_array, to_numpy
 from ppgm.host_numpyro_ppl import PortableDistribution, base_of, support_values
-from ppgm.host_numpyro_run import Setup, flatten, kind_of, open_setup, plates_of, run, to_term
+from ppgm.host_numpyro_run import Setup, flatten, is_auxiliary, kind_of, open_setup, plates_of, run, to_term
 from ppgm.host_numpyro_runner import ENUMERATION_LIMIT, NumpyroRunner
 from ppgm.layouts import make_layout
 from ppgm.programs import Program
@@ -129,7 +129,9 @@ def sample(
             values=values, plates=plates, observe=side == "guide",
         )  # fmt: skip
         kinds = ("latent", "observed", "deterministic")
-        return {n: s["value"] for n, s in sites.items() if kind_of(s) in kinds}
+        return {
+            n: s["value"] for n, s in sites.items() if kind_of(s) in kinds and not is_auxiliary(s)
+        }
 
     fixed = {n: to_array(v) for n, v in (given or {}).items()}
     found = jax.jit(jax.vmap(one))(jax.random.split(key, draws), fixed)
@@ -141,8 +143,9 @@ def log_density(
     params: Mapping[str, np.ndarray],
     data: Mapping[str, Any],
     values: Mapping[str, np.ndarray],
+    side: str = "model",
 ) -> Arrays:
-    """Returns the log density of every site of the model at latents ``(S, *batch, *event)``.
+    """Returns the log density of every site of a side at latents ``(S, *batch, *event)``.
 
     Returns:
         By site, ``(S, *batch)``.
@@ -151,11 +154,10 @@ def log_density(
     arrays = {k: to_array(v) for k, v in data.items()}
 
     def one(values: dict[str, Array]) -> dict[str, Array]:
-        sites = run(
-            setup.program.model, setup.params, jax.random.key(0), arrays, values=values
-        )
+        call = getattr(setup.program, side)
+        sites = run(call, setup.params, jax.random.key(0), arrays, values=values)
         return {
-            n: to_term(s, sites, "model", 0).log_prob
+            n: to_term(s, sites, side, 0).log_prob
             for n, s in sites.items()
             if kind_of(s) in ("latent", "observed", "factor")
         }
@@ -249,7 +251,7 @@ def _record(site: Mapping[str, Any], sites: Mapping[str, Any], *, finite: bool) 
     support = getattr(fn, "support", None)
     values = support_values(fn, ENUMERATION_LIMIT) if kind != "factor" else None
     return Record(
-        type="factor" if kind == "factor" else "sample",
+        type="auxiliary" if is_auxiliary(site) else "factor" if kind == "factor" else "sample",
         observed=kind == "observed",
         distribution=_plain_name(type(portable or base).__name__),
         support=_support_name(support),

@@ -1,9 +1,11 @@
 """One run of a NumPyro program: its statements, its parameters, its terms."""
 
 __all__ = [
+    "PARTICLES",
     "Setup",
     "constrain",
     "flatten",
+    "is_auxiliary",
     "open_setup",
     "plates_of",
     "run",
@@ -34,6 +36,10 @@ Params = dict[str, Any]
 """Parameters by NumPyro's names; the value of a network is a pytree."""
 
 
+PARTICLES = "_particles"
+"""Name of the plate over particles, outside all plates of the program."""
+
+
 class Setup(NamedTuple):
     """A program with its parameters.
 
@@ -62,21 +68,37 @@ class Detach(Messenger):
 
 
 class Inject(Messenger):
-    """Draws Gaussian sites at given standard normal noise.
+    """Gives sites values, or Gaussian ones standard normal noise, in place of draws.
 
     Args:
         call: The program.
-        noise: Noise by site, ``(*batch, *event)``.
+        values: Values by site, ``(*batch, *event)`` or with an axis of particles before.
+        noise: Noise by site, likewise.
     """
 
-    def __init__(self, call: Callable[..., Any], noise: Mapping[str, Array]) -> None:
-        self.noise = noise
+    def __init__(
+        self, call: Callable[..., Any], values: Mapping[str, Array], noise: Mapping[str, Array]
+    ) -> None:
+        self.values, self.noise = values, noise
         super().__init__(call)
 
     def process_message(self, msg: Any) -> None:
-        """Gives the value of a site with noise."""
-        if msg["type"] == "sample" and msg["name"] in self.noise and msg["value"] is None:
-            msg["value"] = _from_noise(base_of(msg["fn"]), self.noise[msg["name"]])
+        """Gives the value of a site that has one."""
+        if msg["type"] != "sample" or msg["value"] is not None:
+            return
+        fn, name = msg["fn"], msg["name"]
+        if name in self.values:
+            msg["value"] = _aligned(self.values[name], fn)
+        elif name in self.noise:
+            msg["value"] = _from_noise(base_of(fn), _aligned(self.noise[name], fn))
+
+
+def _aligned(value: Array, fn: Any) -> Array:
+    """Gives ``(K, *batch, *event)`` the axes of plates between particles and batch."""
+    spare = len(fn.batch_shape) + len(fn.event_shape) - jnp.ndim(value)
+    if spare <= 0 or not jnp.ndim(value):
+        return value
+    return jnp.reshape(value, value.shape[:1] + (1,) * spare + value.shape[1:])
 
 
 def _from_noise(fn: Any, noise: Array) -> Array:
@@ -97,6 +119,7 @@ def run(
     values: Mapping[str, Any] | None = None,
     plates: Array | None = None,
     observe: bool = True,
+    forced: Mapping[str, Array] | None = None,
     noise: Mapping[str, Array] | None = None,
 ) -> dict[str, Any]:
     """Runs a program once and returns its statements by name.
@@ -110,11 +133,12 @@ def run(
         values: Values of sites to use in place of draws.
         plates: Key of subsampled plates, shared by particles; by default that of the draws.
         observe: Whether observed sites keep their values.
+        forced: Values of sites, with an axis of particles where there is a plate of them.
         noise: Standard normal noise of Gaussian sites, to use in place of the key's.
     """
     call = call if observe else handlers.uncondition(call)
     call = handlers.substitute(call, data={**params, **(values or {})})
-    call = Inject(call, noise) if noise else call
+    call = Inject(call, forced or {}, noise or {}) if forced or noise else call
     call = Detach(call)
     hidden = [] if plates is None else ["plate"]
     call = handlers.seed(call, key, hide_types=hidden)
@@ -160,6 +184,7 @@ def _refuse_mutable(sites: Mapping[str, Any], side: str) -> None:
 def plates_of(site: Mapping[str, Any], sites: Mapping[str, Any]) -> tuple[Plate, ...]:
     """Returns the plates around a statement, in the order of their axes."""
     frames = site.get("cond_indep_stack") or []
+    frames = [f for f in frames if f.name != PARTICLES]
     plates = (Plate(f.name, f.size, f.dim, _full_size(f, sites)) for f in frames)
     return tuple(sorted(plates, key=lambda p: p.dim))
 
@@ -177,10 +202,15 @@ def kind_of(site: Mapping[str, Any]) -> str:
     return "observed" if site["is_observed"] else "latent"
 
 
+def is_auxiliary(site: Mapping[str, Any]) -> bool:
+    """Tells a draw of an automatic guide that is not a latent of the model."""
+    return bool((site.get("infer") or {}).get("is_auxiliary"))
+
+
 def to_term(
     site: Mapping[str, Any], sites: Mapping[str, Any], side: str, dims: int, enumerated: bool = False
 ) -> Term:
-    """Returns the term of a statement with a density, without the axis of particles."""
+    """Returns the term of a statement with a density; `dims` axes, particles' own included."""
     fn, value, plates = site["fn"], site["value"], plates_of(site, sites)
     extra = site.get("intermediates")
     log_p = fn.log_prob(value, extra) if extra else fn.log_prob(value)
@@ -189,7 +219,7 @@ def to_term(
         scale = scale * plate.size / plate.full_size if plate.size != plate.full_size else scale
     if scale is not None and not (isinstance(scale, float | int) and scale == 1):
         log_p = scale * log_p
-    log_p = jnp.reshape(log_p, (1,) * (dims - log_p.ndim) + log_p.shape)
+    log_p = jnp.reshape(log_p, (1,) * max(dims - log_p.ndim, 0) + log_p.shape)
     return Term(
         site["name"], side, kind_of(site), value, log_p, tuple(p.name for p in plates),
         bool(fn.has_rsample), enumerated,

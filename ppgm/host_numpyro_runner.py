@@ -8,12 +8,13 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import numpyro
 from jax import Array
 from numpyro import handlers
 
 from ppgm.host_numpyro_ops import OPS
 from ppgm.host_numpyro_ppl import JaxRng, support_values
-from ppgm.host_numpyro_run import Params, kind_of, run, to_term
+from ppgm.host_numpyro_run import PARTICLES, Params, kind_of, run, to_term
 from ppgm.programs import Program
 from ppgm.terms import Term
 
@@ -71,6 +72,8 @@ class NumpyroRunner:
         if copies == 1:
             arrays = one(keys[0], *jax.tree.map(lambda a: a[0], (given, self.noise)))
             arrays = jax.tree.map(lambda a: jnp.asarray(a)[None], arrays)
+        elif self.program.declaration is not None:
+            return self._plated(keys[0], plates, given, enumerate, stopped, copies)
         else:
             arrays = jax.vmap(one)(keys, given, self.noise)
         terms = [
@@ -78,6 +81,24 @@ class NumpyroRunner:
         ]
         both = [t for t in terms if t.side != "constant"]
         return both, [t._replace(side="guide") for t in terms if t.side == "constant"]
+
+    def _plated(
+        self,
+        key: Array,
+        plates: Array,
+        given: Mapping[str, Any],
+        enumerated: tuple[str, ...],
+        stopped: bool,
+        copies: int,
+    ) -> tuple[list[Term], list[Term]]:
+        """Runs all particles in a plate: declarations broadcast, and their networks then see one
+        flat matrix of rows, which is faster than `jax.vmap`'s batched products.
+        """
+        wide = NumpyroRunner(
+            self.program, self.params, self.rng.key, self.data, self.dims + 1, self.nets, self.args
+        )
+        with numpyro.plate(PARTICLES, copies, dim=-1 - self.dims):
+            return wide._once(key, plates, given, self.noise, enumerated, stopped)
 
     def single(
         self, side: str, values: Mapping[str, Array], observe: bool
@@ -114,7 +135,7 @@ class NumpyroRunner:
     ) -> tuple[list[Term], list[Term]]:
         """Runs the guide, the model at its draws, and the guide again held constant."""
         first, second = jax.random.split(key)
-        guide = self._run("guide", first, plates, given, self.params, noise)
+        guide = self._run("guide", first, plates, {}, self.params, given, noise)
         values = {n: s["value"] for n, s in guide.items() if s["type"] in ("sample", "plate")}
         model = self._run("model", second, plates, values, self.params)
         constant = {}
@@ -131,11 +152,12 @@ class NumpyroRunner:
         plates: Array,
         values: Mapping[str, Any],
         params: Params,
+        forced: Mapping[str, Any] | None = None,
         noise: Mapping[str, Any] | None = None,
     ) -> dict[str, Any]:
         return run(
             getattr(self.program, side), params, key, self.data,
-            args=self.args, values=values, plates=plates, noise=noise,
+            args=self.args, values=values, plates=plates, forced=forced, noise=noise,
         )  # fmt: skip
 
     def _terms(

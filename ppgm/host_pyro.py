@@ -15,6 +15,7 @@ __all__ = [
     "sample",
     "trace",
     "trainer",
+    "weigher",
 ]
 
 from ppgm.host_pyro_answers import (
@@ -25,6 +26,7 @@ from ppgm.host_pyro_answers import (
     relations,
     sample,
     trace,
+    weigher,
 )
 from ppgm.host_pyro_mcmc import nuts
 from ppgm.host_pyro_native import PyroLoss as native

@@ -1,8 +1,8 @@
 """What ppgm asks of a Pyro program besides training it: numpy dicts in, numpy arrays out."""
 
-__all__ = ["initial", "kernel", "log_density", "log_weights", "relations", "sample", "table_of", "trace"]
+__all__ = ["initial", "kernel", "log_density", "log_weights", "relations", "sample", "table_of", "trace", "weigher"]
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from torch import Tensor
 from ppgm.host_pyro_ops import OPS, to_numpy, to_tensor
 from ppgm.host_pyro_ppl import PortableDistribution, support_values
 from ppgm.host_pyro_session import ENUMERATION_LIMIT, PyroRunner, Session, seeded_rng, session
-from ppgm.host_pyro_trace import base_of, canonical, kind_of, plates_of, to_term
+from ppgm.host_pyro_trace import base_of, canonical, is_auxiliary, kind_of, plates_of, to_term
 from ppgm.layouts import make_layout
 from ppgm.programs import Program
 from ppgm.rows import row_count
@@ -95,7 +95,7 @@ def sample(
         return {
             n: _drop_axes(m["value"], m, draws, work.dims)
             for n, m in run.sites.items()
-            if kind_of(m) != "factor"
+            if kind_of(m) != "factor" and not is_auxiliary(m)
         }
 
 
@@ -104,8 +104,9 @@ def log_density(
     params: Mapping[str, np.ndarray],
     data: Mapping[str, Any],
     values: Mapping[str, np.ndarray],
+    side: str = "model",
 ) -> Arrays:
-    """Returns the log density of every site of the model at latents ``(S, *batch, *event)``.
+    """Returns the log density of every site of a side at latents ``(S, *batch, *event)``.
 
     Returns:
         By site, ``(S, *batch)``.
@@ -114,7 +115,7 @@ def log_density(
     with session(source, data, params, 0) as work, torch.no_grad():
         runner = PyroRunner(work, {k: to_tensor(v) for k, v in data.items()})
         given = _with_plates(values, runner, "model", work.dims)
-        run = runner._run("model", given, draws)
+        run = runner._run(side, given, draws)
         return {
             n: _density(m, draws, work.dims)
             for n, m in run.sites.items()
@@ -146,9 +147,35 @@ def relations(source: Program, data: Mapping[str, Any]) -> list[tuple[str, str]]
         found = get_model_relations(
             source.model, (), tensors, include_deterministic=True
         )
-    edges = [(p, c) for c, ps in found["sample_sample"].items() for p in ps if p != c]
-    edges += [(canonical(p), c) for c, ps in found["sample_param"].items() for p in ps]
-    return sorted(set(edges))
+    edges = {(p, c) for c, ps in found["sample_sample"].items() for p in ps if p != c}
+    return sorted(edges | set(_parameter_edges(source, data)))
+
+
+def _parameter_edges(source: Program, data: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yields the edges from parameters, by the gradient of each site at fixed parents.
+
+    Pyro's own inspection does not see the parameters of modules.
+    """
+    tensors = {k: to_tensor(v) for k, v in data.items()}
+    with session(source, data, None, 0) as work, seeded_rng(0):
+        runner = PyroRunner(work, tensors)
+        with torch.no_grad():
+            given = {n: m["value"].detach() for n, m in runner._run("model", {}, 1).sites.items()}
+        leaves = [work.leaves.tensors[n] for n in work.groups["model"]]
+        for name, msg in runner._run("model", given, 1).sites.items():
+            implicit = kind_of(msg) == "deterministic"
+            value = msg["value"] if implicit else msg["fn"].log_prob(msg["value"])
+            if not leaves or not value.requires_grad:
+                continue
+            grads = torch.autograd.grad(value.sum(), leaves, allow_unused=True, retain_graph=True)
+            for leaf, grad in zip(work.groups["model"], grads, strict=True):
+                if grad is not None:
+                    yield leaf.split("$$$")[0], name
+
+
+def weigher(source: Program, params: Mapping[str, np.ndarray], data: Mapping[str, Any]) -> Any:
+    """Returns ``(data, particles, seed) -> log weights``."""
+    return lambda data, particles, seed: log_weights(source, params, data, particles, seed)
 
 
 def table_of(runner: PyroRunner, data: Mapping[str, Any]) -> tuple[SiteTable, int]:
@@ -222,6 +249,9 @@ def _param(name: str, work: Session) -> Record:
     )  # fmt: skip
 
 
+_TYPES = {"latent": "sample", "observed": "sample"}
+
+
 def _record(msg: Any) -> Record:
     fn, kind = msg["fn"], kind_of(msg)
     base, value, plates = base_of(fn), msg["value"], plates_of(msg)
@@ -234,7 +264,7 @@ def _record(msg: Any) -> Record:
         finite = finite and bool(fn.log_prob(value).isfinite().all())
     values = support_values(fn, ENUMERATION_LIMIT) if kind in ("latent", "observed") else None
     return Record(
-        type={"latent": "sample", "observed": "sample"}.get(kind, kind),
+        type="auxiliary" if is_auxiliary(msg) else _TYPES.get(kind, kind),
         observed=kind == "observed",
         distribution=_plain_name(name),
         support=_support_name(support),

@@ -85,6 +85,7 @@ def _chain(
     )
     mcmc.run()
     statistics = {name: np.array([row[name] for row in rows]) for name in rows[0]}
+    statistics["acceptance_rate"] = _acceptance(statistics.pop("mean_accept"))
     divergent = np.zeros(draws, bool)
     divergent[mcmc.diagnostics().get("divergences", {}).get("chain 0", [])] = True
     samples = {n: to_numpy(v) for n, v in mcmc.get_samples().items()}
@@ -92,6 +93,14 @@ def _chain(
 
 
 def _statistics(kernel: Any) -> dict[str, float]:
-    energy = kernel._energy_last if kernel._energy_last is not None else float("nan")
-    potential = kernel._potential_energy_last
-    return {"lp": -float(potential), "energy": float(energy), "step_size": float(kernel.step_size)}
+    return {
+        "lp": -float(kernel._potential_energy_last),
+        "step_size": float(kernel.step_size),
+        "mean_accept": float(kernel._mean_accept_prob),
+    }
+
+
+def _acceptance(means: np.ndarray) -> np.ndarray:
+    """Returns each draw's acceptance rate from Pyro's running means."""
+    totals = means * np.arange(1, len(means) + 1)
+    return np.diff(totals, prepend=0.0)

@@ -67,6 +67,7 @@ def open_session(
     leaves, groups, dims = Leaves(), {}, 0
     tensors = {k: to_tensor(v) for k, v in data.items()}
     values: dict[str, Any] = {}
+    wrote = False
     with seeded_rng(seed), torch.no_grad():
         for side in ("guide", "model"):
             tracer = Tracer(leaves, values, networks=set())
@@ -74,9 +75,11 @@ def open_session(
                 with tracer:
                     getattr(own, side)(**tensors)
             values = {n: m["value"] for n, m in tracer.sites.items()} | tracer.subsamples
+            wrote = wrote or tracer.wrote
             groups[side] = tuple(tracer.params)
             plates = [p for m in tracer.sites.values() for p in plates_of(m)]
             dims = max([dims, *(-p.dim for p in plates)])
+    leaves.isolate = wrote
     leaves.load(params or {})
     return Session(own, leaves, groups, _own_networks(own), dims=dims)
 
@@ -125,7 +128,11 @@ class PyroRunner:
     ) -> tuple[list[Term], list[Term]]:
         """Returns the terms of guide and model, and those of the guide held constant."""
         given, copies = self._all_values(particles, enumerate) if enumerate else ({}, particles)
-        guide = self._run("guide", {**self.forced, **given}, copies, noise=self.noise)
+        forced, noise = self.forced, self.noise
+        if copies == 1:  # then there is no plate of particles
+            forced, noise = ({n: v[0] for n, v in d.items()} for d in (forced, noise))
+            given = {n: v[0] for n, v in given.items()}
+        guide = self._run("guide", {**forced, **given}, copies, noise=noise)
         values = {n: m["value"] for n, m in guide.sites.items()} | guide.subsamples
         model = self._run("model", values, copies)
         drawn = [

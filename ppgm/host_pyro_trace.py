@@ -1,12 +1,13 @@
 """One run of a Pyro program: its statements, its parameters, its terms."""
 
-__all__ = ["PARTICLES", "Leaves", "Tracer", "base_of", "canonical", "kind_of", "plates_of", "to_term"]
+__all__ = ["PARTICLES", "Leaves", "Tracer", "base_of", "canonical", "is_auxiliary", "kind_of", "plates_of", "to_term"]
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import pyro
 import torch
 from pyro.distributions import MultivariateNormal, Normal, Unit
 from pyro.distributions.util import scale_and_mask
@@ -34,17 +35,20 @@ class Leaves:
     """Parameters of a program: unconstrained leaf tensors, by Pyro's names.
 
     The parameters of a torch module are the module's own tensors, since Pyro programs call the
-    module itself; `saved` keeps what they held, for modules that belong to the user.
+    module itself; `saved` keeps what they held, for modules that belong to the user. `isolate`
+    says whether runs need a parameter store of their own: `PyroModule` writes to the store
+    behind the back of all handlers.
     """
 
     tensors: dict[str, Tensor] = field(default_factory=dict)
     constraints: dict[str, Any] = field(default_factory=dict)
     saved: dict[str, Tensor] = field(default_factory=dict)
     frozen: set[str] = field(default_factory=set)
+    isolate: bool = True
 
     def add(self, name: str, init: Tensor, constraint: Any) -> None:
         """Takes a module's parameter itself, or a new leaf with the value `init`."""
-        if isinstance(init, torch.nn.Parameter) and init.requires_grad:
+        if isinstance(init, torch.nn.Parameter):
             self.tensors[name] = init
             self.saved[name] = init.detach().clone()
         else:
@@ -116,6 +120,20 @@ class Tracer(Messenger):
         self.params: dict[str, None] = {}
         self.sites: dict[str, Any] = {}
         self.subsamples: dict[str, Tensor] = {}
+        self.wrote = False
+        self._store: Any = None
+
+    def __enter__(self) -> Any:
+        if self.leaves is not None and self.leaves.isolate:
+            self._store = pyro.get_param_store().scope()
+            self._store.__enter__()
+        return super().__enter__()
+
+    def __exit__(self, *error: Any) -> None:
+        super().__exit__(*error)
+        if self._store is not None:
+            self.wrote = len(pyro.get_param_store()) > 0
+            self._store.__exit__(None, None, None)
 
     def _pyro_param(self, msg: Any) -> None:
         name = msg["name"]
@@ -123,21 +141,23 @@ class Tracer(Messenger):
         if self.leaves is None:
             return
         if name not in self.leaves.tensors:
-            init = msg["args"][1]
-            init = init() if callable(init) and not isinstance(init, Tensor) else init
-            self.leaves.add(name, init, msg["kwargs"]["constraint"])
+            self.leaves.add(name, *_first_value(msg))
+        leaf = self.leaves.tensors[name]
         msg["value"] = self.leaves.constrained(name)
+        # a PyroModule that sets a parameter while it runs keeps a copy: the leaf is ours
+        msg["value"].unconstrained = lambda: leaf.detach().clone()
         if msg["kwargs"].get("event_dim") is not None:  # Pyro subsamples such a parameter
-            msg["value"]._pyro_unconstrained_param = self.leaves.tensors[name]
+            msg["value"]._pyro_unconstrained_param = leaf
         msg["done"] = True
 
     def _pyro_sample(self, msg: Any) -> None:
         name = msg["name"]
         if name in self.values and not msg["infer"].get("_deterministic"):
-            msg["value"] = self.values[name]
+            msg["value"] = _aligned(self.values[name], msg["fn"])
             msg["done"] = True
         elif name in self.noise:
-            msg["value"] = _from_noise(base_of(msg["fn"]), self.noise[name])
+            noise = _aligned(self.noise[name], msg["fn"])
+            msg["value"] = _from_noise(base_of(msg["fn"]), noise)
             msg["done"] = True
         elif not self.observe and _is_density(msg) and msg["is_observed"]:
             msg["is_observed"], msg["value"], msg["done"] = False, None, False
@@ -147,6 +167,21 @@ class Tracer(Messenger):
             self.subsamples[msg["name"]] = msg["value"]
         elif msg["name"] != PARTICLES:
             self.sites[msg["name"]] = msg
+
+
+def _first_value(msg: Any) -> tuple[Tensor, Any]:
+    """Returns value and constraint that a parameter starts from."""
+    name, store = msg["name"], pyro.get_param_store()
+    if len(msg["args"]) > 1:
+        init = msg["args"][1]
+        init = init() if callable(init) and not isinstance(init, Tensor) else init
+        return init, msg["kwargs"]["constraint"]
+    if name not in store:
+        raise ModelError(
+            f"param '{name}' has no initial value: give one, pyro.param('{name}', value); a fit "
+            "does not read Pyro's global parameter store (nor module-local parameters)"
+        )
+    return store[name].detach().clone(), store._constraints[name]
 
 
 def plates_of(msg: Any) -> tuple[Plate, ...]:
@@ -180,6 +215,19 @@ def kind_of(msg: Any) -> str:
     if isinstance(base_of(msg["fn"]), Unit):
         return "factor"
     return "observed" if msg["is_observed"] else "latent"
+
+
+def is_auxiliary(msg: Any) -> bool:
+    """Tells a draw of an automatic guide that is not a latent of the model."""
+    return bool(msg["infer"].get("is_auxiliary"))
+
+
+def _aligned(value: Tensor, fn: Any) -> Tensor:
+    """Gives ``(K, *batch, *event)`` the axes of plates between particles and batch."""
+    spare = len(getattr(fn, "batch_shape", ())) + len(getattr(fn, "event_shape", ())) - value.ndim
+    if spare <= 0 or not value.ndim:
+        return value
+    return value.reshape((value.shape[0],) + (1,) * spare + tuple(value.shape[1:]))
 
 
 def _from_noise(fn: Any, noise: Tensor) -> Tensor:

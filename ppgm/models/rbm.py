@@ -84,9 +84,8 @@ class RBM:
     def _parameters(self, ppl: Any) -> tuple[Array, Array, Array]:
         """Small random weights: at zero all hidden units would learn alike."""
         spec = MLP(self.features, (), self.hidden)
-        init = spec.initial(ppl.seed, "rbm")["layers.0.weight"] * 0.1
         return (
-            ppl.param("weight", init),
-            ppl.param("visible", np.zeros(self.features)),
-            ppl.param("hidden", np.zeros(self.hidden)),
+            ppl.param("weight", lambda: spec.initial(ppl.seed, "rbm")["layers.0.weight"] * 0.1),
+            ppl.param("visible", lambda: np.zeros(self.features)),
+            ppl.param("hidden", lambda: np.zeros(self.hidden)),
         )
