@@ -39,8 +39,9 @@ class Evidence(NamedTuple):
     Attributes:
         log_likelihood: By row, ``(N,)``, nats; with global latents one value, ``(1,)``.
         row_errors: Their Monte Carlo standard errors, ``(N,)``.
-        ess: Effective sample size of each row's weights, ``(N,)``, of `particles`.
-        k_hat: Shape of each row's weight tail, ``(N,)``: below 0.7 is usable.
+        ess: Effective sample size of each row's weights, ``(N,)``, of `particles`; NaN where
+            the exact value stands in for an estimate.
+        k_hat: Shape of each row's weight tail, ``(N,)``: below 0.7 is usable; NaN likewise.
         exact: The exact log p(x) where the model has it, ``(N,)``, or None.
         particles: Number of draws K.
     """
@@ -70,6 +71,11 @@ class Evidence(NamedTuple):
         return float(np.sqrt(np.square(self.row_errors).sum()) / len(self.row_errors))
 
     def __str__(self) -> str:
+        if np.isnan(self.ess).all():
+            return (
+                f"exact log p(x) = {self.mean:.3f} +- {self.standard_error:.3f} nats per row "
+                f"({len(self.log_likelihood)} rows)"
+            )
         rows, good = len(self.log_likelihood), diagnostics.good_k(self.particles)
         bad = int((self.k_hat > good).sum())
         lines = [
@@ -136,7 +142,7 @@ def evaluate(
                 "guide to draw from"
             )
         blank = np.full(exact.shape, np.nan)
-        return Evidence(exact, np.zeros(exact.shape), blank, np.zeros(exact.shape), exact, particles)
+        return Evidence(exact, np.zeros(exact.shape), blank, blank, exact, 0)
     if particles < diagnostics.FEWEST:
         raise ArgumentError(f"particles must be at least 25 for k-hat, not {particles}")
 

@@ -20,6 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 from numpyro import handlers
+from numpyro.distributions import constraints
 from numpyro.infer.inspect import get_model_relations
 
 from ppgm.host_numpyro_ops import OPS, to_array, to_numpy
@@ -230,7 +231,7 @@ def _records(
     }
     own = {n: setup.params[n] for n in setup.groups[side]}
     return records | {
-        n: _param(v, str(getattr(setup.constraints.get(n), "__class__", "real")))
+        n: _param(v, _support_name(setup.constraints.get(n) or constraints.real))
         for n, v in flatten(own).items()
     }
 

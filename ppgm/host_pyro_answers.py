@@ -244,7 +244,7 @@ def _density(msg: Any, draws: int, dims: int) -> np.ndarray:
 def _param(name: str, work: Session) -> Record:
     value = work.leaves.constrained(name)
     return Record(
-        "param", True, "Param", str(work.leaves.constraints[name]), (), tuple(value.shape), (),
+        "param", True, "Param", _support_name(work.leaves.constraints[name]), (), tuple(value.shape), (),
         True, False, 0, True, bool(value.isfinite().all()),
     )  # fmt: skip
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ppgm import host as hosts
-from ppgm.errors import ArgumentError
+from ppgm.errors import ArgumentError, ModelError, PpgmError
 from ppgm.rows import row_count
 from ppgm.sites import SiteTable, tabulate
 
@@ -47,10 +47,23 @@ class Program:
                 )
 
     def sites(self, data: Mapping[str, Any]) -> SiteTable:
-        """Returns the site table, read from one trace of model and guide with `data`."""
+        """Returns the site table, read from one trace of model and guide with `data`.
+
+        Raises:
+            ModelError: If model or guide cannot run with the data; the host's error is its cause.
+        """
         host = hosts.load(self.host)
-        model = host.trace(self, "model", data)
-        guide = None if self.guide is None else host.trace(self, "guide", data)
+        try:
+            model = host.trace(self, "model", data)
+            guide = None if self.guide is None else host.trace(self, "guide", data)
+        except PpgmError:
+            raise
+        except Exception as error:
+            shapes = {k: getattr(v, "shape", v) for k, v in data.items()}
+            raise ModelError(
+                f"model or guide failed on data of shapes {shapes}, "
+                f"{type(error).__name__}: {error}"
+            ) from error
         return tabulate(model, guide, data, row_count(data))
 
 
