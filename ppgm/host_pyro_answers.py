@@ -11,6 +11,7 @@ import torch
 from pyro.infer.inspect import get_model_relations
 from torch import Tensor
 
+from ppgm.host_pyro_loops import run_in_turn
 from ppgm.host_pyro_ops import OPS, to_numpy, to_tensor
 from ppgm.host_pyro_ppl import PortableDistribution, support_values
 from ppgm.host_pyro_session import ENUMERATION_LIMIT, PyroRunner, Session, seeded_rng, session
@@ -89,6 +90,8 @@ def sample(
     """
     with session(source, data, params, seed) as work, seeded_rng(seed), torch.no_grad():
         runner = PyroRunner(work, {k: to_tensor(v) for k, v in data.items()})
+        if draws > 1 and not runner.broadcasts():
+            return _sample_in_turn(runner, side, given or {}, draws)
         values = _with_plates(given or {}, runner, side, work.dims)
         with pyro.validation_enabled(False):
             run = runner._run(side, values, draws, observe=side == "guide")
@@ -114,6 +117,8 @@ def log_density(
     draws = len(next(iter(values.values()))) if values else 1
     with session(source, data, params, 0) as work, torch.no_grad():
         runner = PyroRunner(work, {k: to_tensor(v) for k, v in data.items()})
+        if draws > 1 and not runner.broadcasts():
+            return _density_in_turn(runner, side, values, draws)
         given = _with_plates(values, runner, "model", work.dims)
         run = runner._run(side, given, draws)
         return {
@@ -121,6 +126,31 @@ def log_density(
             for n, m in run.sites.items()
             if kind_of(m) != "deterministic"
         }
+
+
+def _sample_in_turn(
+    runner: PyroRunner, side: str, given: Mapping[str, np.ndarray], draws: int
+) -> Arrays:
+    values = {n: to_tensor(v) for n, v in given.items()}
+    observe = side == "guide"
+    runs = run_in_turn(lambda v: runner._run(side, v, 1, observe=observe), values, draws)
+    return {
+        n: np.stack([to_numpy(r.sites[n]["value"]) for r in runs])
+        for n, m in runs[0].sites.items()
+        if kind_of(m) != "factor" and not is_auxiliary(m)
+    }
+
+
+def _density_in_turn(
+    runner: PyroRunner, side: str, given: Mapping[str, np.ndarray], draws: int
+) -> Arrays:
+    values = {n: to_tensor(v) for n, v in given.items()}
+    runs = run_in_turn(lambda v: runner._run(side, v, 1), values, draws)
+    return {
+        n: np.stack([_density(r.sites[n], 1, runner.dims)[0] for r in runs])
+        for n, m in runs[0].sites.items()
+        if kind_of(m) != "deterministic"
+    }
 
 
 def kernel(

@@ -38,6 +38,7 @@ class PyroLoss(ELBO):
             )
         super().__init__(num_particles=getattr(objective, "particles", 1), vectorize_particles=True)
         self.objective = objective
+        self._known: dict[Any, bool] = {}
 
     def __call__(self, model: torch.nn.Module, guide: torch.nn.Module) -> ELBOModule:
         """Returns the loss as a ``torch.nn.Module`` of two modules, as Pyro's ELBOs do."""
@@ -47,7 +48,7 @@ class PyroLoss(ELBO):
         self, model: Callable[..., Any], guide: Callable[..., Any], *args: Any, **kwargs: Any
     ) -> Tensor:
         """Returns the loss, a scalar with a gradient."""
-        runner = PyroRunner(None, kwargs, Program(model, guide, "pyro"), args)
+        runner = PyroRunner(None, kwargs, Program(model, guide, "pyro"), args, known=self._known)
         table, runner.dims = table_of(runner, kwargs)
         self.objective.check(table, subsampled_plates(table, minibatch=False))
         view = View(

@@ -12,6 +12,7 @@ import pyro
 import torch
 from torch import Tensor
 
+from ppgm.host_pyro_loops import broadcasts, pair_in_turn
 from ppgm.host_pyro_ops import OPS, to_tensor
 from ppgm.host_pyro_ppl import TorchRng, support_values
 from ppgm.host_pyro_trace import PARTICLES, Leaves, Tracer, kind_of, plates_of, to_term
@@ -32,6 +33,7 @@ class Session:
         networks: Names of networks that are wholly among the leaves.
         nets: Networks that the objective owns.
         dims: Number of plate axes.
+        known: What is known of `PyroRunner.broadcasts`.
     """
 
     program: Program
@@ -40,6 +42,7 @@ class Session:
     networks: set[str]
     nets: dict[str, torch.nn.Module] = field(default_factory=dict)
     dims: int = 0
+    known: dict[Any, bool] = field(default_factory=dict)
 
 
 @contextmanager
@@ -103,6 +106,7 @@ class PyroRunner:
         dims: Number of plate axes, where there is no session.
         forced: Values of the guide's sites, ``(K, *batch, *event)``, in place of draws.
         noise: Standard normal noise of its Gaussian sites, likewise.
+        known: What is known of programs' `broadcasts`; by default the session's.
     """
 
     ops = OPS
@@ -117,7 +121,9 @@ class PyroRunner:
         dims: int = 0,
         forced: Mapping[str, Tensor] | None = None,
         noise: Mapping[str, Tensor] | None = None,
+        known: dict[Any, bool] | None = None,
     ) -> None:
+        self.known: dict[Any, bool] = (work.known if work else {}) if known is None else known
         self.forced, self.noise = forced or {}, noise or {}
         self.work, self.data, self.args = work, data, args
         self.program = own if work is None else work.program
@@ -128,20 +134,59 @@ class PyroRunner:
     ) -> tuple[list[Term], list[Term]]:
         """Returns the terms of guide and model, and those of the guide held constant."""
         given, copies = self._all_values(particles, enumerate) if enumerate else ({}, particles)
-        forced, noise = self.forced, self.noise
+        given = {**self.forced, **given}
+        if copies > 1 and not self.broadcasts():
+            return pair_in_turn(
+                lambda mine, noise: self._pair(mine, noise, 1, enumerate, stopped=stopped),
+                given, self.noise, copies,
+            )  # fmt: skip
+        noise = self.noise
         if copies == 1:  # then there is no plate of particles
-            forced, noise = ({n: v[0] for n, v in d.items()} for d in (forced, noise))
-            given = {n: v[0] for n, v in given.items()}
-        guide = self._run("guide", {**forced, **given}, copies, noise=noise)
-        values = {n: m["value"] for n, m in guide.sites.items()} | guide.subsamples
-        model = self._run("model", values, copies)
+            given, noise = ({n: v[0] for n, v in d.items()} for d in (given, noise))
+        return self._pair(given, noise, copies, enumerate, stopped=stopped)[0]
+
+    def broadcasts(self) -> bool:
+        """Tells whether particles can be a plate around the program; declarations are so made."""
+        if self.program.declaration is not None:
+            return True
+        key = (self.program.model, self.program.guide)
+        if key not in self.known:
+            self.known[key] = broadcasts(self._once, self.dims)
+        return self.known[key]
+
+    def _once(
+        self,
+        given: Mapping[str, Any],
+        copies: int,
+        noise: Mapping[str, Tensor] | None = None,
+    ) -> tuple[Tracer, Tracer]:
+        """Runs the guide, then the model at its draws."""
+        guide = Tracer()
+        values = dict(given)
+        if self.program.guide is not None:
+            guide = self._run("guide", given, copies, noise=noise)
+            values |= {n: m["value"] for n, m in guide.sites.items()} | guide.subsamples
+        return guide, self._run("model", values, copies)
+
+    def _pair(
+        self,
+        given: Mapping[str, Any],
+        noise: Mapping[str, Tensor],
+        copies: int,
+        enumerate: tuple[str, ...],
+        *,
+        stopped: bool,
+    ) -> tuple[tuple[list[Term], list[Term]], dict[str, Tensor]]:
+        guide, model = self._once(given, copies, noise)
         drawn = [
             to_term(m, "guide", self.dims, n in enumerate)
             for n, m in guide.sites.items()
             if kind_of(m) != "deterministic"
         ]
+        values = {n: m["value"] for n, m in guide.sites.items()} | guide.subsamples
         constant = self._stopped(values, copies) if stopped else []
-        return drawn + _model_terms(model, self.dims), constant
+        terms = drawn + _model_terms(model, self.dims), constant
+        return terms, guide.subsamples | model.subsamples
 
     def single(
         self, side: str, values: Mapping[str, Tensor], observe: bool

@@ -34,7 +34,8 @@ class Record(NamedTuple):
     """What a host reports of one statement of a trace.
 
     Attributes:
-        type: "sample", "factor", "deterministic" or "param".
+        type: "sample", "auxiliary" (a guide's draw that other sites are made of), "factor",
+            "deterministic" or "param".
         observed: Whether a value was given.
         distribution: Name of the distribution, without event wrapping.
         support: Name of its support.
@@ -68,7 +69,7 @@ class Site(NamedTuple):
     Attributes:
         side: "model" or "guide".
         kind: "latent", "observed", "implicit" (observed in the data, but without a density),
-            "deterministic", "factor" or "param".
+            "auxiliary", "deterministic", "factor" or "param".
         plates: Names of the plates around it, in the order of their batch axes.
         normalised: Whether it is a density that integrates to one (a factor is not).
     """
@@ -122,6 +123,10 @@ class SiteTable(NamedTuple):
         return "\n".join(line.rstrip() for line in lines)
 
 
+DENSITIES = ("sample", "auxiliary", "factor")
+"""Types of records that have a log density."""
+
+
 def tabulate(
     model: Mapping[str, Record],
     guide: Mapping[str, Record] | None,
@@ -137,11 +142,13 @@ def tabulate(
         rows: Number of data rows, or None.
     """
     data = set(data)
+    # with `obs_mask` a host observes part of a site, and names the whole of it as a value
+    data = data - {n for n in data if f"{n}_observed" in model}
     sides = [_site(n, "model", r, data) for n, r in model.items()]
     inner = [_site(n, "guide", r, data) for n, r in (guide or {}).items()]
     records = [*model.values(), *(guide or {}).values()]
     plates = {p.name: p for r in records for p in r.plates}
-    common = _common(r.plates for r in records if r.type in ("sample", "factor"))
+    common = _common(r.plates for r in records if r.type in DENSITIES)
     sized = tuple(n for n, p in plates.items() if rows is not None and p.size == rows)
     return SiteTable(tuple(sides), tuple(inner), plates, common, sized, guide is not None)
 
@@ -154,14 +161,14 @@ def check_match(table: SiteTable) -> None:
     """
     latent = {s.name: s for s in table.select("model", "latent")}
     drawn = {s.name: s for s in table.select("guide", "latent")}
-    for name in latent.keys() - drawn.keys():
+    for name in [n for n in latent if n not in drawn]:
         hint = did_you_mean(name, drawn.keys() - latent.keys())
         raise ModelError(
             f"latent site '{name}' of the model is not in the guide: the model draws "
             f"{sorted(latent)}, the guide draws {sorted(drawn)}{hint}"
         )
-    for name in drawn.keys() - latent.keys():
-        hint = did_you_mean(name, latent.keys())
+    for name in [n for n in drawn if n not in latent]:
+        hint = did_you_mean(name, latent)
         raise ModelError(
             f"site '{name}' of the guide is not a latent site of the model: the model draws "
             f"{sorted(latent)}, the guide draws {sorted(drawn)}{hint}"
