@@ -101,7 +101,7 @@ def _compile(case: _Case) -> Callable[..., Any]:
     layout = make_layout(table, work.setup.dims, case.scale)
 
     def evaluate(
-        own: Any, params: Any, data: Any, forced: Any, given: Any, owned: Any, step: Any, key: Array
+        own: Any, params: Any, data: Any, forced: Any, given: Any, owned: Any, step: Any, key: Any
     ) -> tuple[Array, Any]:
         seen = work._constrained(params | own)
         nets = {n: seen.pop(n) for n in work.nets}
