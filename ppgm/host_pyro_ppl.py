@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import pyro
@@ -30,6 +31,23 @@ CONSTRAINTS = {
 }
 
 
+class Bernoulli(pyro.distributions.Bernoulli):
+    """Bernoulli that takes integers and booleans too, by the shorter form of its density."""
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        if "logits" not in self.__dict__:
+            return super().log_prob(value)
+        if self._validate_args:
+            self._validate_sample(value)
+        return value * self.logits - OPS.softplus(self.logits)
+
+
+DISTRIBUTIONS = SimpleNamespace(
+    **{name: getattr(pyro.distributions, name) for name in pyro.distributions.__all__}
+)
+DISTRIBUTIONS.Bernoulli = Bernoulli
+
+
 @dataclass(frozen=True)
 class PyroNamespace:
     """The host's names for declarations; see `ppgm.ppl.Namespace`.
@@ -47,7 +65,7 @@ class PyroNamespace:
 
     np = OPS.np
     ops = OPS
-    distributions = pyro.distributions
+    distributions = DISTRIBUTIONS
     sample = staticmethod(pyro.sample)
     factor = staticmethod(pyro.factor)
     deterministic = staticmethod(pyro.deterministic)
