@@ -13,7 +13,8 @@ import numpy as np
 import optax
 from jax import Array
 
-from ppgm.errors import ArgumentError
+from ppgm.batches import CHUNK, Steps
+from ppgm.errors import ArgumentError, ModelError
 from ppgm.host_numpyro_ops import to_array, to_numpy
 from ppgm.host_numpyro_run import constrain, flatten, open_setup, unconstrain, unflatten
 from ppgm.host_numpyro_runner import NumpyroRunner
@@ -25,10 +26,6 @@ from ppgm.programs import Program
 from ppgm.rows import row_names
 from ppgm.sites import SiteTable
 from ppgm.views import View
-
-CHUNK = 50
-"""Largest number of steps between two looks at the losses."""
-
 
 class State(NamedTuple):
     """All that changes in a step.
@@ -60,6 +57,7 @@ class NumpyroTrainer:
         seed: Seed of weights and draws.
         total: Number of rows of the whole data (1 with global latents).
         params: Parameters to start from; those of the program where absent.
+        sample: A batch to find the parameters with; by default the data.
     """
 
     def __init__(
@@ -72,13 +70,14 @@ class NumpyroTrainer:
         seed: int,
         total: float,
         params: Mapping[str, np.ndarray] | None = None,
+        sample: Mapping[str, Any] | None = None,
     ) -> None:
         self.objective, self.table, self.total = objective, table, total
         arrays = {k: to_array(v) for k, v in data.items()}
         self.static = {k: v for k, v in arrays.items() if not isinstance(v, jax.Array)}
         self.data = {k: v for k, v in arrays.items() if isinstance(v, jax.Array)}
         self.sliced = row_names(self.data)
-        self.setup = open_setup(source, {**self._first_rows(), **self.static}, params, seed)
+        self.setup = open_setup(source, sample or data, params, seed)
         nets = {
             name: build(spec, spec.initial(seed, name), jnp.result_type(float))
             for name, spec in objective.nets(table).items()
@@ -91,7 +90,7 @@ class NumpyroTrainer:
         }
         self.state = State(free, slots, {}, jax.random.key(seed), jnp.zeros((), int))
         self.interrupted: threading.Event | None = None  # a compiled chunk runs to its end
-        self._steps = jax.jit(self._run_steps)
+        self._steps = jax.jit(self._run_steps, static_argnames="scale")
         self._measure = jax.jit(self._losses, static_argnums=3)
 
     def start(self, index: np.ndarray | None, scale: float) -> None:
@@ -103,46 +102,52 @@ class NumpyroTrainer:
 
     def run(
         self, index: np.ndarray | None, mask: np.ndarray | None, scale: float, steps: int
-    ) -> dict[str, np.ndarray]:
-        """Runs steps over rows of the data; stops before an update by a non-finite loss.
+    ) -> Steps:
+        """Runs steps over rows of the data, up to the last that leaves everything finite.
 
         Args:
             index: Rows of each step, ``(steps, B)``, or None for all rows in every step.
             mask: Which of them count, ``(steps, B)``, or None for all.
             scale: Number of data that a row stands for.
             steps: Number of steps.
-
-        Returns:
-            Losses and metrics of the steps done, each ``(done,)``; the last one is not finite
-            if fewer than `steps` were done.
         """
         weights = None if mask is None else _padded(mask * scale, steps)
         rows = None if index is None else _padded(index, steps)
         call = partial(self._steps, data=self.data, rows=rows, weights=weights, scale=scale)
-        return self._finite(call, steps)
+        return self._guarded(call, steps)
 
-    def run_batch(self, batch: Mapping[str, Any], scale: float) -> dict[str, np.ndarray]:
+    def run_batch(self, batch: Mapping[str, Any], scale: float) -> Steps:
         """Runs one step with a batch that is not among the data."""
         arrays = {k: to_array(v) for k, v in batch.items() if k not in self.static}
-        return self._finite(
+        return self._guarded(
             partial(self._steps, data=arrays, rows=None, weights=None, scale=scale), 1
         )
 
-    def _finite(self, call: Any, steps: int) -> dict[str, np.ndarray]:
+    def _guarded(self, call: Any, steps: int) -> Steps:
+        """Runs steps; if one goes wrong, ends at the last that left everything finite."""
         before = self.state
-        self.state, log = call(before, count=steps)
+        self.state, log, finite = call(before, count=steps)
         found = {name: np.asarray(values)[:steps] for name, values in log.items()}
         good = np.all([np.isfinite(v) for v in found.values()], axis=0)
-        if good.all():
-            return found
-        bad = int(np.argmin(good))
-        # the same compiled steps again, up to the last finite one
-        self.state = call(before, count=bad)[0]
-        return {name: values[: bad + 1] for name, values in found.items()}
+        if finite and good.all():
+            return Steps(found)
+        count, cause = steps, {}
+        if not good.all():
+            count = int(np.argmin(good))
+            cause = {name: float(v[count]) for name, v in found.items()}
+            self.state, _, finite = call(before, count=count)
+        while count and not finite:  # a finite loss, and a step that was not
+            count -= 1
+            cause = {name: float(v[count]) for name, v in found.items()}
+            cause["parameters"] = float("nan")
+            self.state, _, finite = call(before, count=count)
+        return Steps({name: values[:count] for name, values in found.items()}, cause)
 
     def _run_steps(
         self, state: State, data: Any, rows: Any, weights: Any, scale: Any, count: Any
-    ) -> tuple[State, dict[str, Array]]:
+    ) -> tuple[State, dict[str, Array], Array]:
+        """Runs `count` steps; the last value tells whether all parameters are finite after."""
+
         def step(state: State, i: Any) -> tuple[State, dict[str, Array]]:
             batch = self._batch(data, None if rows is None else rows[i])
             return self._step(state, batch, scale if weights is None else weights[i])
@@ -154,7 +159,9 @@ class NumpyroTrainer:
             state, values = step(carry[0], i)
             return state, {name: carry[1][name].at[i].set(values[name]) for name in values}
 
-        return jax.lax.fori_loop(0, count, body, (state, log))
+        state, log = jax.lax.fori_loop(0, count, body, (state, log))
+        finite = [jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(state.params)]
+        return state, log, jnp.stack(finite).all()
 
     def _step(self, state: State, batch: Any, scale: Any) -> tuple[State, dict[str, Array]]:
         log: dict[str, Array] = {}
@@ -236,17 +243,14 @@ class NumpyroTrainer:
     def close(self) -> None:
         """Nothing of the user's was touched."""
 
-    def _first_rows(self) -> dict[str, Array]:
-        """A few rows are enough to find the parameters."""
-        return {k: v[:2] if k in self.sliced and self._slices() else v for k, v in self.data.items()}
-
-    def _slices(self) -> bool:
-        return bool(self.table.data_plates)
-
     def _mine(self, params: Mapping[str, Any], player: Player) -> dict[str, Any]:
         names = dict.fromkeys(
             n for g in player.groups for n in ((g,) if g in self.nets else self.setup.groups[g])
         )
+        if not names:
+            raise ModelError(
+                f"there is nothing to train: {' and '.join(player.groups)} have no parameters"
+            )
         return {n: params[n] for n in names}
 
     def _constrained(self, params: dict[str, Any]) -> dict[str, Any]:
