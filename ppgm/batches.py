@@ -2,28 +2,56 @@
 
 Minibatches are drawn without replacement: an epoch is a seeded permutation of the rows cut into
 M batches, each row of which stands for M data, so that the mean of an epoch's estimates is the
-full-data value exactly, a ragged last batch included.
+full-data value exactly, a ragged last batch included. Steps are numbered from 0 over all epochs,
+so that a fit can go on in the middle of one.
 """
 
-__all__ = ["ArraySource", "Chunk", "Source", "StreamSource", "open_source"]
+__all__ = [
+    "CHUNK",
+    "ArraySource",
+    "Chunk",
+    "Source",
+    "Steps",
+    "StreamSource",
+    "as_array",
+    "open_source",
+]
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import islice
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from ppgm.checking import check_finite
+from ppgm.arrays import as_array, as_arrays, check_finite
 from ppgm.errors import ArgumentError, DataError
-from ppgm.history import History
 from ppgm.rows import check_rows, row_count, take
 
 CHUNK = 50
 """Largest number of steps between two looks at the losses."""
 
 
-@dataclass
-class Chunk:
+class Steps(NamedTuple):
+    """What a trainer reports of some steps.
+
+    Attributes:
+        log: Losses and metrics by name, one entry per finished step.
+        bad: Those of the step that was not finished, because one of them is not finite; the
+            entry "parameters" if it was the parameters after the step.
+    """
+
+    log: dict[str, np.ndarray]
+    bad: dict[str, float] = {}
+
+    @property
+    def count(self) -> int:
+        """Number of finished steps."""
+        return len(next(iter(self.log.values()), ()))
+
+
+class Chunk(NamedTuple):
     """Some steps, and the epochs that end with them.
 
     Attributes:
@@ -39,25 +67,21 @@ class Chunk:
     scale: float
     steps: int
     ends: list[tuple[int, int]]
-    log: dict[str, np.ndarray] = field(default_factory=dict)
 
-    def run(self, trainer: Any) -> dict[str, np.ndarray]:
-        """Runs the steps and returns their losses and metrics."""
+    def run(self, trainer: Any) -> Steps:
+        """Runs the steps."""
         if isinstance(self.index, Mapping):
-            self.log = trainer.run_batch(self.index, self.scale)
-        else:
-            self.log = trainer.run(self.index, self.mask, self.scale, self.steps)
-        return self.log
+            return trainer.run_batch(self.index, self.scale)
+        return trainer.run(self.index, self.mask, self.scale, self.steps)
 
-    def finished(self, history: History) -> Iterator[tuple[int, dict[str, float]]]:
-        """Adds the steps to the history; yields every epoch that ended, with its means."""
-        start = 0
-        for epoch, end in self.ends:
-            history.extend({n: v[start:end] for n, v in self.log.items()})
-            start = end
-            yield epoch, history.close()
-        if start < self.steps:
-            history.extend({n: v[start:] for n, v in self.log.items()})
+    def batch(self, data: Mapping[str, Any], step: int) -> Mapping[str, Any]:
+        """Returns the batch of one of the steps."""
+        if isinstance(self.index, Mapping):
+            return self.index
+        if self.index is None:
+            return data
+        rows = self.index[step]
+        return take(data, rows if self.mask is None else rows[self.mask[step]])
 
 
 class Source(Protocol):
@@ -67,30 +91,32 @@ class Source(Protocol):
         data: All arrays, or the first batch of a stream.
         batch_size: Rows of a minibatch, None for all.
         rows: Number of rows of the whole data, None without row arrays.
-        scale: Number of data that a row of a batch stands for.
-        steps_per_epoch: Number of batches, None if unknown.
+        steps_per_epoch: Number of batches M.
     """
 
-    data: dict[str, Any]
-    batch_size: int | None
-    rows: int | None
-    scale: float
-    steps_per_epoch: int | None
+    @property
+    def data(self) -> dict[str, Any]: ...
+    @property
+    def batch_size(self) -> int | None: ...
+    @property
+    def rows(self) -> int | None: ...
+    @property
+    def steps_per_epoch(self) -> int: ...
 
     def first(self) -> np.ndarray | None:
         """Returns the rows of a first batch, for the objective's state."""
         ...
 
-    def chunks(self, done: int, epochs: int, steps: int | None) -> Iterator[Chunk]:
-        """Yields chunks of steps from epoch `done` to `epochs`, at most `steps` steps."""
+    def chunks(self, start: int, count: int, *, each_epoch: bool) -> Iterator[Chunk]:
+        """Yields `count` steps from step `start`; chunks end with each epoch if asked to."""
         ...
 
     def sample_rows(self) -> dict[str, Any]:
         """Returns a batch to trace the program with."""
         ...
 
-    def rows_of(self, data: Mapping[str, Any]) -> int:
-        """Returns the number of rows of other data."""
+    def all_batches(self) -> Iterator[Mapping[str, Any]]:
+        """Yields all the data once."""
         ...
 
 
@@ -110,77 +136,68 @@ class ArraySource:
             return 1
         return -(-self.rows // self.batch_size)
 
-    @property
-    def scale(self) -> float:
-        """Each row stands for M data: it is in one of M batches."""
-        return float(self.steps_per_epoch)
-
     def first(self) -> np.ndarray | None:
-        """Returns the first `batch_size` rows of the first epoch's permutation."""
-        index, _ = self._epoch(0)
-        return None if index is None else index[0]
+        """Returns the rows of the first epoch's first batch."""
+        return None if self.batch_size is None else self._epochs(0, 1)[0]
 
     def sample_rows(self) -> dict[str, Any]:
-        """Returns the first batch."""
+        """Returns the first `batch_size` rows of the data."""
         return self.data if self.batch_size is None else take(self.data, slice(self.batch_size))
 
-    def rows_of(self, data: Mapping[str, Any]) -> int:
-        """Returns the number of rows of other data."""
-        return check_rows(data)
+    def all_batches(self) -> Iterator[Mapping[str, Any]]:
+        """Yields the arrays."""
+        yield self.data
 
-    def chunks(self, done: int, epochs: int, steps: int | None) -> Iterator[Chunk]:
+    def chunks(self, start: int, count: int, *, each_epoch: bool) -> Iterator[Chunk]:
         """Yields chunks of at most 50 steps."""
-        left = self.steps_per_epoch * (epochs - done) if steps is None else steps
-        if self.batch_size is None:
-            yield from self._full(done, left)
-            return
-        for epoch in range(done, epochs):
-            index, mask = self._epoch(epoch)
-            assert index is not None
-            size = min(len(index), left)
-            left -= size
-            for at in range(0, size, CHUNK):
-                stop = min(at + CHUNK, size)
-                ends = [(epoch + 1, stop - at)] if stop == size else []
-                part = None if mask is None else mask[at:stop]
-                yield Chunk(index[at:stop], part, self.scale, stop - at, ends)
+        per_epoch, end = self.steps_per_epoch, start + count
+        while start < end:
+            stop = min(start + CHUNK, end)
+            if each_epoch:
+                stop = min(stop, (start // per_epoch + 1) * per_epoch)
+            closed = range(start // per_epoch, stop // per_epoch)
+            ends = [(epoch + 1, (epoch + 1) * per_epoch - start) for epoch in closed]
+            index = None if self.batch_size is None else self._epochs(start, stop)
+            yield Chunk(index, self._mask(start, stop), float(per_epoch), stop - start, ends)
+            start = stop
 
-    def _full(self, done: int, left: int) -> Iterator[Chunk]:
-        """With all rows in every step, each step is an epoch."""
-        for at in range(done, done + left, CHUNK):
-            size = min(CHUNK, done + left - at)
-            yield Chunk(None, None, 1.0, size, [(at + i + 1, i + 1) for i in range(size)])
+    def _epochs(self, start: int, stop: int) -> np.ndarray:
+        """Returns the rows of some steps, ``(steps, B)``; a ragged batch is filled with row 0."""
+        assert self.rows is not None
+        assert self.batch_size is not None
+        per_epoch = self.steps_per_epoch
+        first, last = start // per_epoch, (stop - 1) // per_epoch
+        spare = np.zeros(per_epoch * self.batch_size - self.rows, int)
+        orders = (_permutation(self.seed, e, self.rows) for e in range(first, last + 1))
+        index = np.concatenate([part for order in orders for part in (order, spare)])
+        steps = index.reshape(-1, self.batch_size)
+        return steps[start - first * per_epoch : stop - first * per_epoch]
 
-    def _epoch(self, epoch: int) -> tuple[np.ndarray | None, np.ndarray | None]:
-        """Returns rows ``(M, B)`` of an epoch, and which of them count if the last is ragged."""
-        if self.batch_size is None or self.rows is None:
-            return None, None
-        generator = np.random.Generator(np.random.Philox(key=[self.seed % 2**64, epoch]))
-        order = generator.permutation(self.rows)
-        spare = self.steps_per_epoch * self.batch_size - self.rows
-        index = np.concatenate([order, np.zeros(spare, order.dtype)])
-        index = index.reshape(-1, self.batch_size)
-        if not spare:
-            return index, None
-        mask = np.ones(index.shape, bool)
-        mask[-1, self.batch_size - spare :] = False
-        return index, mask
+    def _mask(self, start: int, stop: int) -> np.ndarray | None:
+        """Returns which rows of some steps count, if the last batch of an epoch is ragged."""
+        per_epoch = self.steps_per_epoch
+        if self.batch_size is None or self.rows is None or self.rows == per_epoch * self.batch_size:
+            return None
+        last = self.rows - (per_epoch - 1) * self.batch_size
+        sizes = np.where(np.arange(start, stop) % per_epoch == per_epoch - 1, last, self.batch_size)
+        return np.arange(self.batch_size) < sizes[:, None]
+
+
+@lru_cache(maxsize=2)
+def _permutation(seed: int, epoch: int, rows: int) -> np.ndarray:
+    generator = np.random.Generator(np.random.Philox(key=[seed, epoch]))
+    return generator.permutation(rows)
 
 
 @dataclass(frozen=True)
 class StreamSource:
-    """An iterable of batches; see `Source`."""
+    """An iterable of batches, gone through once before the first step; see `Source`."""
 
     batches: Iterable[Any]
     data: dict[str, Any]
-    rows: int | None
-    steps_per_epoch: int | None
-    batch_size: int | None
-
-    @property
-    def scale(self) -> float:
-        """Number of batches, or 1 where it is unknown."""
-        return float(self.steps_per_epoch or 1)
+    rows: int
+    steps_per_epoch: int
+    batch_size: int
 
     def first(self) -> None:
         """All rows of the first batch."""
@@ -189,28 +206,25 @@ class StreamSource:
         """Returns the first batch."""
         return self.data
 
-    def rows_of(self, data: Mapping[str, Any]) -> int:
-        """Returns the number of rows of other data."""
-        return check_rows(data)
+    def all_batches(self) -> Iterator[Mapping[str, Any]]:
+        """Yields the batches."""
+        return _checked(self.batches)
 
-    def chunks(self, done: int, epochs: int, steps: int | None) -> Iterator[Chunk]:
+    def chunks(self, start: int, count: int, *, each_epoch: bool) -> Iterator[Chunk]:
         """Yields a chunk for each batch."""
-        left = steps
-        for epoch in range(done, epochs):
-            batches = map(_batch, self.batches)
-            batch = next(batches, None)
-            if batch is None:
+        per_epoch, end = self.steps_per_epoch, start + count
+        while start < end:
+            epoch, skip = divmod(start, per_epoch)
+            stop = min(end, (epoch + 1) * per_epoch)
+            for batch in islice(_checked(self.batches), skip, skip + stop - start):
+                start += 1
+                ends = [(epoch + 1, 1)] if start == (epoch + 1) * per_epoch else []
+                yield Chunk(batch, None, float(per_epoch), 1, ends)
+            if start < stop:
                 raise DataError(
-                    f"the stream of batches is empty in epoch {epoch + 1}: give an iterable that "
-                    "can be gone through again, such as a DataLoader or a list, not an iterator"
+                    f"epoch {epoch + 1} of the stream has {start - epoch * per_epoch} batches, "
+                    f"and its first pass had {per_epoch}: give an iterable of fixed length"
                 )
-            while batch is not None and left != 0:
-                following = next(batches, None)
-                left = None if left is None else left - 1
-                check_finite(batch)
-                ended = following is None or left == 0
-                yield Chunk(batch, None, self.scale, 1, [(epoch + 1, 1)] if ended else [])
-                batch = following
 
 
 def open_source(
@@ -219,7 +233,7 @@ def open_source(
     """Returns the source of batches; see `fit` for what `data` may be."""
     if isinstance(data, Mapping):
         return _open_arrays(data, batch_size, seed)
-    if isinstance(data, str) or not isinstance(data, Iterable):
+    if isinstance(data, str) or hasattr(data, "__array__") or not isinstance(data, Iterable):
         raise DataError(
             "data must be a dict of arrays by argument name, or an iterable of such batches, "
             f"not {type(data).__name__}: wrap an array as {{'x': array}}"
@@ -230,55 +244,40 @@ def open_source(
 
 
 def _open_arrays(data: Mapping[str, Any], batch_size: int | None, seed: int) -> ArraySource:
-    arrays = {name: as_array(name, value) for name, value in data.items()}
+    arrays = as_arrays(data)
     check_finite(arrays)
     if batch_size is None:
         return ArraySource(arrays, None, row_count(arrays), seed)
     rows = check_rows(arrays)
-    if batch_size < 1:
-        raise ArgumentError(f"batch_size must be at least 1, not {batch_size}")
     if batch_size >= rows:  # the whole data in every step
         return ArraySource(arrays, None, rows, seed)
     return ArraySource(arrays, batch_size, rows, seed)
 
 
 def _open_stream(batches: Iterable[Any]) -> StreamSource:
-    first = next(iter(batches), None)
-    if first is None:
+    if iter(batches) is batches:
+        raise DataError(
+            f"data is a {type(batches).__name__}, which can be gone through only once: give an "
+            "iterable that starts anew in every epoch, such as a DataLoader or a list"
+        )
+    first: dict[str, Any] = {}
+    sizes = []
+    for batch in _checked(batches):
+        first = first or batch
+        sizes.append(check_rows(batch))
+    if not sizes:
         raise DataError("data is an empty iterable: it must yield at least one batch")
-    batch = _batch(first)
-    check_finite(batch)
-    count = len(batches) if hasattr(batches, "__len__") else None  # type: ignore[arg-type]
-    rows = check_rows(batch)
-    known = getattr(batches, "dataset", None)
-    total = len(known) if known is not None else (rows * count if count else None)
-    if not getattr(batches, "drop_last", False) and known is None and isinstance(batches, list):
-        total = sum(check_rows(_batch(b)) for b in batches)
-    if getattr(batches, "drop_last", False) and count:
-        total = rows * count
-    return StreamSource(batches, batch, total or rows, count, rows)
+    return StreamSource(batches, first, sum(sizes), len(sizes), sizes[0])
 
 
-def _batch(batch: Any) -> dict[str, Any]:
-    if not isinstance(batch, Mapping):
-        raise DataError(
-            f"a batch must be a dict of arrays by argument name, not {type(batch).__name__}: "
-            "give the DataLoader a data set (or collate_fn) that returns {'x': ...}"
-        )
-    return {name: as_array(name, value) for name, value in batch.items()}
-
-
-def as_array(name: str, value: Any) -> Any:
-    """Returns arrays, tensors and nested lists of numbers as numpy arrays; others as they are."""
-    if value is None or isinstance(value, str | bool | int | float):
-        return value
-    if hasattr(value, "detach"):
-        value = value.detach().cpu()
-    if not hasattr(value, "__array__") and not isinstance(value, list | tuple):
-        return value
-    array = np.asarray(value)
-    if array.dtype == object or array.dtype.kind in "USMm":
-        raise DataError(
-            f"data['{name}'] has dtype {array.dtype}: expected numbers; encode it first"
-        )
-    return array
+def _checked(batches: Iterable[Any]) -> Iterator[dict[str, Any]]:
+    """Yields the batches as arrays, checked; an error tells which one it was."""
+    for number, batch in enumerate(batches):
+        if not isinstance(batch, Mapping):
+            raise DataError(
+                f"a batch must be a dict of arrays by argument name, not {type(batch).__name__}: "
+                "give the DataLoader a data set (or collate_fn) that returns {'x': ...}"
+            )
+        arrays = as_arrays(batch)
+        check_finite(arrays, f" of batch {number}")
+        yield arrays

@@ -1,6 +1,6 @@
 """What is checked before the first step: data, sites, and the objective against both."""
 
-__all__ = ["Bound", "bind", "check_finite"]
+__all__ = ["Bound", "bind", "check_finite", "check_support", "check_validation"]
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ppgm import host as hosts
+from ppgm.arrays import as_arrays, check_finite
 from ppgm.errors import DataError, ModelError
 from ppgm.layouts import subsampled_plates, total_rows
 from ppgm.programs import Program
@@ -54,33 +55,24 @@ def bind(program: Program, source: Any, objective: Any) -> Bound:
     check_plates(table)
     if table.has_guide:
         check_match(table)
-    check_support(table, source.data)
-    minibatch = source.scale > 1
+    for part in source.all_batches():
+        check_support(table, part)
+    minibatch = source.steps_per_epoch > 1
     objective.check(table, subsampled_plates(table, minibatch))
     follow = bool(set(table.rows) & set(table.data_plates))
     return Bound(program, table, total_rows(table, source.rows), follow)
 
 
-def check_finite(data: Mapping[str, Any]) -> None:
-    """Checks that all arrays are finite and not empty.
-
-    Raises:
-        DataError: Names the array, the number of bad values, and row and column of the first.
-    """
-    for name, value in data.items():
-        array = np.asarray(value) if hasattr(value, "__array__") else None
-        if array is None:
-            continue
-        if array.size == 0:
-            raise DataError(f"data['{name}'] is empty (shape {array.shape}): expected rows")
-        if array.dtype.kind != "f" or np.isfinite(array).all():
-            continue
-        bad = np.argwhere(~np.isfinite(array))
-        where = " ".join(f"{w} {i}" for w, i in zip(("row", "column"), bad[0], strict=False))
+def check_validation(table: SiteTable, data: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns validation data as arrays, checked like the data of the fit."""
+    if not isinstance(data, Mapping):
         raise DataError(
-            f"data['{name}'] has {len(bad)} values that are NaN or infinite, the first "
-            f"({array[tuple(bad[0])]}) at {where or 'its only entry'}: remove or impute them"
+            f"validation must be a dict of arrays by argument name, not {type(data).__name__}"
         )
+    arrays = as_arrays(data)
+    check_finite(arrays, " of the validation data")
+    check_support(table, arrays)
+    return arrays
 
 
 def check_plates(table: SiteTable) -> None:

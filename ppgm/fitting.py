@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ppgm import host as hosts
-from ppgm.batches import Source, open_source
-from ppgm.checking import bind
+from ppgm.batches import Chunk, Source, Steps, open_source
+from ppgm.checking import bind, check_validation
 from ppgm.errors import ArgumentError, NonFiniteError
 from ppgm.history import History
 from ppgm.inference.objective import AbstractObjective
@@ -24,6 +24,7 @@ from ppgm.interrupt import interruptible
 from ppgm.optimisers import Adam
 from ppgm.programs import Program
 from ppgm.progress import Bar
+from ppgm.rows import check_rows
 
 
 class Epoch(NamedTuple):
@@ -44,6 +45,8 @@ class Epoch(NamedTuple):
 class EarlyStopping:
     """Stops when a metric has not risen for `patience` epochs, and keeps the best parameters.
 
+    Only epochs of the running fit count, not those of a `Fit` that it goes on from.
+
     Args:
         monitor: The metric, "validation" (needs validation data) or "bound".
         patience: Number of epochs without a rise.
@@ -53,6 +56,10 @@ class EarlyStopping:
     monitor: str = "validation"
     patience: int = 10
     min_delta: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.patience < 1:
+            raise ArgumentError(f"patience must be at least 1, not {self.patience}")
 
 
 class Fit(NamedTuple):
@@ -64,6 +71,7 @@ class Fit(NamedTuple):
             ``(out, in)``; the same names and layouts on both hosts.
         history: Arrays with one entry per epoch: "epoch", "seconds" (from the start), "bound"
             (per datum; of the whole data with global latents), "validation", "<player>.loss".
+            An epoch that was left in the middle makes a last entry.
         state: All that a bit-identical continuation needs; empty if dropped.
         config: How it was trained: objective, optimisers, seed, batch size, epochs and steps.
     """
@@ -116,15 +124,19 @@ def fit(
         program: The program, or a `Fit` to go on from: its parameters, and, with the same
             objective and optimiser on the same host, all its state, bit for bit.
         data: Arrays by name, the keyword arguments of model and guide; or an iterable of such
-            batches, for instance a torch ``DataLoader``.
+            batches, for instance a torch ``DataLoader``, which is gone through once before the
+            first step, to check and count its rows.
         objective: What to train by; by default that of the `Fit`.
-        epochs: Passes over the data.
-        steps: Optimisation steps, in place of `epochs`.
+        epochs: Passes over the data; after a `Fit`, that many more.
+        steps: Optimisation steps, in place of `epochs`; after a `Fit`, that many more. They may
+            end in the middle of an epoch: going on from there continues that epoch.
         batch_size: Rows of a minibatch; None for all rows in every step.
         optimiser: A `ppgm.optimisers` value, an optimiser of the host, or a dict of one for
             each player; by default Adam with rate 1e-3.
         seed: Seed of initial weights, minibatches and draws; by default 0, or the `Fit`'s.
-        validation: Data whose bound is logged after each epoch.
+            After a `Fit`, draws and optimisers go on from its state whatever the seed.
+        validation: Data whose bound is logged after each epoch. Without minibatches each step
+            is an epoch: then validation, like callbacks, takes its time after every step.
         early_stopping: When to stop early; None for never.
         callbacks: Functions called with an `Epoch` after each epoch.
         progress: Whether to show a bar; by default in a terminal only.
@@ -142,27 +154,33 @@ def fit(
     """
     before = program if isinstance(program, Fit) else None
     source_program = program.program if isinstance(program, Fit) else program
-    objective, seed = _resume_defaults(before, objective, seed)
+    objective, seed = _defaults(before, objective, seed)
+    _check_counts(epochs=epochs, steps=steps, batch_size=batch_size)
     source = open_source(data, batch_size, seed)
-    done = int(before.config["epochs"]) if before and _continues(before, objective) else 0
-    plan = _length(epochs, steps, source)
     bound = bind(source_program, source, objective)
     optimisers = _optimisers(optimiser, objective, before)
+    if validation is not None:
+        validation = check_validation(bound.table, validation)
+    _check_early_stopping(early_stopping, validation)
 
+    state = _state(before, objective, optimisers)
+    done = _done(before, objective)
+    inside = state if _same_batches(before, source) else {}
     trainer = hosts.load(source_program.host).trainer(
         bound.program, objective, bound.table, source.data, optimisers, seed,
-        bound.total, before.params if before else None,
+        bound.total, before.params if before else None, source.sample_rows(),
     )  # fmt: skip
     run = _Run(
         trainer, source, source_program, objective, optimisers, seed, validation,
-        bound.rows_follow, early_stopping, callbacks, History.of(before, done), done,
+        bound.rows_follow, early_stopping, callbacks,
+        History.of(before if done or inside else None, done, inside), done,
     )  # fmt: skip
     try:
-        if before and done and _same_optimisers(before, optimisers) and before.state:
-            trainer.restore(before.state)
+        if state:
+            trainer.restore(state)
         else:
-            trainer.start(source.first(), source.scale)
-        return run.go(*plan, progress=progress)
+            trainer.start(source.first(), float(source.steps_per_epoch))
+        return run.go(epochs, steps, progress=progress)
     finally:
         trainer.close()
 
@@ -185,38 +203,70 @@ class _Run:
     done: int
     best: dict[str, np.ndarray] | None = None
 
-    def go(self, epochs: int, steps: int | None, *, progress: bool | None) -> Fit:
-        start = time.perf_counter()
-        with Bar(epochs, self.done, progress) as bar, interruptible(self.trainer) as interrupt:
-            for chunk in self.source.chunks(self.done, self.done + epochs, steps):
-                self._check(chunk.run(self.trainer))
+    def go(self, epochs: int | None, steps: int | None, *, progress: bool | None) -> Fit:
+        per_epoch, start = self.source.steps_per_epoch, time.perf_counter()
+        at = self.done * per_epoch + self.history.running
+        count = steps or (self.done + (epochs or 0)) * per_epoch - at
+        # where something is to see every epoch, no chunk runs past the end of one
+        watched = bool(self.validation or self.early_stopping or self.callbacks)
+        chunks = self.source.chunks(at, count, each_epoch=watched)
+        with (
+            Bar((at + count) // per_epoch - self.done, progress) as bar,
+            interruptible(self.trainer) as interrupt,
+        ):
+            for chunk in chunks:
+                begun = time.perf_counter() - start
+                found = chunk.run(self.trainer)
+                self._record(chunk, found, (begun, time.perf_counter() - start), bar)
+                if found.bad:
+                    raise self._non_finite(chunk, found)
                 if interrupt.is_set():
                     bar.write(f"interrupted: kept the fit after {self.done} epochs")
                     break
-                for epoch, metrics in chunk.finished(self.history):
-                    seconds, last = time.perf_counter() - start, epoch == chunk.ends[-1][0]
-                    self._end_epoch(epoch, metrics, seconds, last=last)
-                    bar.update(epoch, metrics)
                 if self._stop():
                     break
         return self._fit()
 
-    def _end_epoch(
-        self, epoch: int, metrics: dict[str, float], seconds: float, *, last: bool
+    def _record(
+        self, chunk: Chunk, found: Steps, seconds: tuple[float, float], bar: Bar
     ) -> None:
-        # of epochs that ended in one chunk the parameters are known for the last only
-        if self.validation is not None and last:
+        """Adds the steps to the history, epoch by epoch."""
+        begun, over = seconds
+
+        def add(start: int, stop: int) -> None:
+            part = {n: v[start:stop] for n, v in found.log.items()}
+            self.history.extend(part, begun + (over - begun) * stop / max(found.count, 1))
+
+        at = 0
+        for epoch, end in chunk.ends:
+            if end > found.count:
+                break
+            add(at, end)
+            at = end
+            self._end_epoch(epoch, self.history.close(), bar)
+        if at < found.count:
+            add(at, found.count)
+
+    def _end_epoch(self, epoch: int, metrics: dict[str, float], bar: Bar) -> None:
+        if self.validation is not None:
             metrics["validation"] = self._validate(epoch)
         self.done = epoch
-        self.history.add(epoch, seconds, metrics)
-        if self.early_stopping and last and self.history.is_best(self.early_stopping.monitor, epoch):
-            self.best = self.trainer.params()
+        self.history.add(epoch, metrics)
+        if self.early_stopping:
+            if self.early_stopping.monitor not in metrics:
+                raise ArgumentError(
+                    f"early_stopping monitors '{self.early_stopping.monitor}', which this fit "
+                    f"does not log; it logs {sorted(metrics)}"
+                )
+            if self.history.is_best(self.early_stopping.monitor):
+                self.best = self.trainer.params()
+        bar.update(metrics)
         for callback in self.callbacks:
             callback(Epoch(epoch, metrics, self.trainer.params))
 
     def _validate(self, epoch: int) -> float:
         assert self.validation is not None
-        rows = self.source.rows_of(self.validation) if self.rows_follow else 1
+        rows = check_rows(self.validation) if self.rows_follow else 1
         found = self.trainer.bound(self.validation, self.seed + epoch, float(rows))
         return found.get("bound", -next(iter(found.values())))
 
@@ -224,45 +274,44 @@ class _Run:
         rule = self.early_stopping
         return rule is not None and self.history.stale(rule.monitor, rule.min_delta) >= rule.patience
 
-    def _check(self, log: dict[str, np.ndarray]) -> None:
-        bad = [name for name, values in log.items() if not np.isfinite(values[-1])]
-        if not bad:
-            return
-        self.history.drop_open()
-        step = int(self.trainer.export()["step"]) + 1
-        site = self._first_bad_site()
-        raise NonFiniteError(
-            f"{bad[0]} is {log[bad[0]][-1]} in step {step}{site}: try a smaller learning rate, "
-            "`clip_norm`, or check the data's scale; the last finite parameters are in this "
-            "error's `fit`",
-            self._fit(),
+    def _non_finite(self, chunk: Chunk, found: Steps) -> NonFiniteError:
+        """Returns the error that tells of the step that was not finished."""
+        name = next(n for n, v in found.bad.items() if not np.isfinite(v))
+        fit = self._fit()
+        what = f"{name} is {found.bad[name]} in step {fit.config['steps'] + 1}"
+        if name == "parameters":
+            what = f"step {fit.config['steps'] + 1} would make parameters NaN or infinite"
+        site = self._first_bad_site(chunk.batch(self.source.data, found.count))
+        return NonFiniteError(
+            f"{what}{site}: try a smaller learning rate, `clip_norm`, or check the data's scale; "
+            "the last finite parameters are in this error's `fit`",
+            fit,
         )
 
-    def _first_bad_site(self) -> str:
-        params, data = self.trainer.params(), self.source.sample_rows()
+    def _first_bad_site(self, batch: Mapping[str, Any]) -> str:
+        params, host = self.trainer.params(), hosts.load(self.program.host)
         for side in ("guide", "model"):
             if getattr(self.program, side) is None:
                 continue
-            records = hosts.load(self.program.host).trace(
-                self.program, side, data, params, seed=self.seed
-            )
+            records = host.trace(self.program, side, batch, params, seed=self.seed)
             for name, record in records.items():
                 if not record.finite:
                     return f" (first at site '{name}' of the {side})"
         return " (every site's log density is finite: the gradient or the objective diverged)"
 
     def _fit(self) -> Fit:
+        state = self.trainer.export()
         config = {
             "objective": self.objective, "optimiser": self.optimisers, "seed": self.seed,
             "epochs": self.done, "batch_size": self.source.batch_size,
-            "rows": self.source.rows, "steps": int(self.trainer.export()["step"]),
+            "rows": self.source.rows, "steps": int(state["step"]),
         }  # fmt: skip
         params = self.best if self.best is not None else self.trainer.params()
-        state = self.trainer.export() if self.best is None else {}
+        state = state | self.history.export() if self.best is None else {}
         return Fit(self.program, params, self.history.arrays(), state, config)
 
 
-def _resume_defaults(
+def _defaults(
     before: Fit | None, objective: AbstractObjective | None, seed: int | None
 ) -> tuple[AbstractObjective, int]:
     if objective is None:
@@ -273,32 +322,54 @@ def _resume_defaults(
         raise ArgumentError(
             f"objective must be an objective such as ELBO(), not {objective!r}"
         )
-    return objective, (before.config["seed"] if before else 0) if seed is None else seed
+    seed = (before.config["seed"] if before else 0) if seed is None else seed
+    if not isinstance(seed, int | np.integer) or seed < 0:
+        raise ArgumentError(f"seed must be an integer of at least 0, not {seed!r}")
+    return objective, int(seed)
 
 
-def _continues(before: Fit, objective: AbstractObjective) -> bool:
-    return before.config["objective"] == objective
-
-
-def _same_optimisers(before: Fit, optimisers: dict[str, Any]) -> bool:
-    return before.config["optimiser"] == optimisers
-
-
-def _length(epochs: int | None, steps: int | None, source: Source) -> tuple[int, int | None]:
+def _check_counts(*, epochs: Any, steps: Any, batch_size: Any) -> None:
     if (epochs is None) == (steps is None):
         raise ArgumentError("give either epochs or steps")
-    for name, value in (("epochs", epochs), ("steps", steps)):
-        if value is not None and value < 1:
-            raise ArgumentError(f"{name} must be at least 1, not {value}")
-    if epochs is not None:
-        return epochs, None
-    assert steps is not None
-    per_epoch = source.steps_per_epoch
-    if per_epoch is None:
+    for name, value in (("epochs", epochs), ("steps", steps), ("batch_size", batch_size)):
+        if value is None:
+            continue
+        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
+            raise ArgumentError(f"{name} must be an integer of at least 1, not {value!r}")
+
+
+def _check_early_stopping(
+    rule: EarlyStopping | None, validation: Mapping[str, Any] | None
+) -> None:
+    if rule is not None and rule.monitor == "validation" and validation is None:
         raise ArgumentError(
-            "steps needs data whose number of batches is known: give epochs, or arrays"
+            "early_stopping monitors 'validation': give validation data, or "
+            "EarlyStopping(monitor='bound')"
         )
-    return -(-steps // per_epoch), steps
+
+
+def _done(before: Fit | None, objective: AbstractObjective) -> int:
+    """Returns the number of epochs that count as done; another objective begins anew."""
+    if before is None or before.config["objective"] != objective:
+        return 0
+    return int(before.config["epochs"])
+
+
+def _state(
+    before: Fit | None, objective: AbstractObjective, optimisers: dict[str, Any]
+) -> Mapping[str, np.ndarray]:
+    """Returns the state to go on from; empty unless objective and optimisers are the same."""
+    if before is None or before.config["objective"] != objective:
+        return {}
+    return before.state if before.config["optimiser"] == optimisers else {}
+
+
+def _same_batches(before: Fit | None, source: Source) -> bool:
+    """Tells whether an epoch that was left in the middle can go on there."""
+    if before is None:
+        return False
+    mine = {"batch_size": source.batch_size, "rows": source.rows}
+    return all(before.config.get(name) == value for name, value in mine.items())
 
 
 def _optimisers(given: Any, objective: AbstractObjective, before: Fit | None) -> dict[str, Any]:

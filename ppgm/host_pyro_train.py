@@ -3,17 +3,20 @@
 __all__ = ["PyroTrainer"]
 
 import threading
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from functools import partial
+from math import isfinite
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyro
 import torch
 from torch import Tensor
 
-from ppgm.errors import ArgumentError
+from ppgm.batches import Steps
+from ppgm.errors import ArgumentError, ModelError
 from ppgm.host_pyro_ops import to_numpy, to_tensor
-from ppgm.host_pyro_session import PyroRunner, Session, open_session
+from ppgm.host_pyro_session import PyroRunner, Session, open_session, seeded_rng
 from ppgm.host_pyro_trace import canonical
 from ppgm.inference.objective import AbstractObjective
 from ppgm.layouts import make_layout
@@ -22,7 +25,18 @@ from ppgm.optimisers import SGD, Adam, AdamW, RMSprop
 from ppgm.programs import Program
 from ppgm.rows import row_names
 from ppgm.sites import SiteTable
+from ppgm.terms import Layout
 from ppgm.views import View
+
+
+class _Snapshot(NamedTuple):
+    """All that a step changes, copied."""
+
+    tensors: list[Tensor]
+    slots: dict[str, dict[int, dict[str, Any]]]
+    state: dict[str, Tensor]
+    rng: Tensor
+    step: int
 
 
 class PyroTrainer:
@@ -37,6 +51,7 @@ class PyroTrainer:
         seed: Seed of weights and draws.
         total: Number of rows of the whole data (1 with global latents).
         params: Parameters to start from; those of the program where absent.
+        sample: A batch to find the parameters with; by default the data.
     """
 
     def __init__(
@@ -49,11 +64,12 @@ class PyroTrainer:
         seed: int,
         total: float,
         params: Mapping[str, np.ndarray] | None = None,
+        sample: Mapping[str, Any] | None = None,
     ) -> None:
         self.objective, self.table, self.total = objective, table, total
         self.data = {k: to_tensor(v) for k, v in data.items()}
         self.sliced = row_names(self.data)
-        self.session = open_session(source, data, params, seed)
+        self.session = open_session(source, sample or data, params, seed)
         self._build_nets(seed, params or {})
         self.leaves = {p.name: self._leaves_of(p.groups) for p in objective.players}
         self.optimisers = {
@@ -70,86 +86,127 @@ class PyroTrainer:
         """Lets the objective make its state from the first batch."""
         with torch.random.fork_rng(devices=[]), torch.no_grad():
             torch.set_rng_state(self.rng)
-            self.state = self.objective.start(self._view(self._batch(index), scale))
+            rows = None if index is None else torch.from_numpy(index)
+            layout = make_layout(self.table, self.session.dims, scale)
+            self.state = self.objective.start(self._view(self._batch(rows), layout))
             self.rng = torch.get_rng_state()
 
     def run(
         self, index: np.ndarray | None, mask: np.ndarray | None, scale: float, steps: int
-    ) -> dict[str, np.ndarray]:
-        """Runs steps over rows of the data; stops before an update by a non-finite loss.
+    ) -> Steps:
+        """Runs steps over rows of the data, up to the last that leaves everything finite.
 
         Args:
             index: Rows of each step, ``(steps, B)``, or None for all rows in every step.
             mask: Which of them count, ``(steps, B)``, or None for all.
             scale: Number of data that a row stands for.
             steps: Number of steps.
-
-        Returns:
-            Losses and metrics of the steps done, each ``(done,)``; the last one is not finite
-            if fewer than `steps` were done.
         """
-        rows: list[Any] = [None] * steps if index is None else list(index)
-        if index is not None and mask is not None:
-            rows = [i[m] for i, m in zip(index, mask, strict=True)]
-        return self._loop([(r, None, scale) for r in rows])
+        rows: list[Any] = [None] * steps
+        if index is not None:
+            parts = index if mask is None else (i[m] for i, m in zip(index, mask, strict=True))
+            rows = [torch.from_numpy(np.ascontiguousarray(part)) for part in parts]
+        return self._guarded([partial(self._batch, r) for r in rows], scale)
 
-    def run_batch(self, batch: Mapping[str, Any], scale: float) -> dict[str, np.ndarray]:
+    def run_batch(self, batch: Mapping[str, Any], scale: float) -> Steps:
         """Runs one step with a batch that is not among the data."""
-        return self._loop([(None, {k: to_tensor(v) for k, v in batch.items()}, scale)])
+        tensors = {k: to_tensor(v) for k, v in batch.items()}
+        return self._guarded([lambda: tensors], scale)
 
-    def _loop(self, plan: list[tuple[Any, Any, float]]) -> dict[str, np.ndarray]:
+    def _guarded(self, plan: list[Callable[[], dict[str, Any]]], scale: float) -> Steps:
+        """Runs steps; if one goes wrong, ends at the last that left everything finite."""
+        before = self._snapshot()
+        log, bad = self._loop(plan, scale)
+        if not bad and self._finite():
+            return _steps(log)
+        count = len(log)
+        self._replay(before, plan[:count], scale)
+        while count and not self._finite():  # a finite loss, and a step that was not
+            count -= 1
+            bad = log[count] | {"parameters": float("nan")}
+            self._replay(before, plan[:count], scale)
+        return _steps(log[:count])._replace(bad=bad)
+
+    def _replay(self, before: Any, plan: list[Any], scale: float) -> None:
+        self._return_to(before)
+        self._loop(plan, scale, interruptible=False)
+
+    def _loop(
+        self, plan: list[Callable[[], dict[str, Any]]], scale: float, *, interruptible: bool = True
+    ) -> tuple[list[dict[str, float]], dict[str, float]]:
+        """Returns the log of every finished step, and that of one that was not finite."""
         log: list[dict[str, float]] = []
+        layout = make_layout(self.table, self.session.dims, scale)
         with torch.random.fork_rng(devices=[]), pyro.validation_enabled(False):
             torch.set_rng_state(self.rng)
-            for rows, batch, scale in plan:
-                log.append(self._step(self._batch(rows) if batch is None else batch, scale))
-                if not all(np.isfinite(v) for v in log[-1].values()):
-                    break
+            for batch in plan:
+                entry, finite = self._step(batch(), layout)
+                if not finite:
+                    return log, entry
+                log.append(entry)
                 self.step += 1
-                if self.interrupted is not None and self.interrupted.is_set():
+                if interruptible and self.interrupted is not None and self.interrupted.is_set():
                     break
             self.rng = torch.get_rng_state()
-        return {name: np.array([entry[name] for entry in log]) for name in log[0]}
+        return log, {}
 
-    def _step(self, batch: dict[str, Any], scale: float) -> dict[str, float]:
+    def _step(self, batch: dict[str, Any], layout: Layout) -> tuple[dict[str, float], bool]:
         log: dict[str, float] = {}
         for player in self.objective.players:
             for _ in range(player.steps):
-                view = self._view(batch, scale)
+                view = self._view(batch, layout)
                 loss = self.objective(view, player.name)
                 log |= {k: float(v) for k, v in view.metrics.items()}
                 log[f"{player.name}.loss"] = loss.item()
-                if not all(np.isfinite(v) for v in log.values()):
-                    return self._filled(log)
+                if not all(map(isfinite, log.values())):
+                    return log, False
                 self._update(player.name, loss)
                 self.state = {k: v.detach() for k, v in view.state.items()}
-        return log
-
-    def _filled(self, log: dict[str, float]) -> dict[str, float]:
-        """A step cut short still has an entry for every player."""
-        return {f"{p.name}.loss": float("nan") for p in self.objective.players} | log
+        return log, True
 
     def _update(self, player: str, loss: Tensor) -> None:
         leaves = self.leaves[player]
         # gradients of this player's parameters only: the others' are neither made nor touched
-        for leaf, grad in zip(
-            leaves, torch.autograd.grad(loss, leaves, allow_unused=True), strict=True
-        ):
-            leaf.grad = grad
+        grads = torch.autograd.grad(loss, leaves, materialize_grads=True)
+        for leaf, grad in zip(leaves, grads, strict=True):
+            leaf.grad = _laid_out(grad, leaf)
         self.optimisers[player].step()
 
-    def _view(self, batch: dict[str, Any], scale: float, total: float | None = None) -> View:
-        layout = make_layout(self.table, self.session.dims, scale)
+    def _tensors(self) -> list[Tensor]:
+        nets = (p for net in self.session.nets.values() for p in net.parameters())
+        return [*self.session.leaves.tensors.values(), *nets]
+
+    def _finite(self) -> bool:
+        with torch.no_grad():
+            return all(bool(t.isfinite().all()) for t in self._tensors())
+
+    def _snapshot(self) -> _Snapshot:
+        return _Snapshot(
+            [t.detach().clone() for t in self._tensors()],
+            {name: _copied(o.state_dict()["state"]) for name, o in self.optimisers.items()},
+            self.state, self.rng, self.step,
+        )  # fmt: skip
+
+    def _return_to(self, point: _Snapshot) -> None:
+        with torch.no_grad():
+            for tensor, value in zip(self._tensors(), point.tensors, strict=True):
+                tensor.copy_(value)
+        for name, optimiser in self.optimisers.items():
+            groups = optimiser.state_dict()["param_groups"]
+            slots = _copied(point.slots[name])
+            optimiser.load_state_dict({"state": slots, "param_groups": groups})
+        self.state, self.rng, self.step = point.state, point.rng, point.step
+
+    def _view(self, batch: dict[str, Any], layout: Layout, total: float | None = None) -> View:
         return View(
             PyroRunner(self.session, batch), self.table, layout,
             total=total or self.total, step=self.step, state=self.state,
         )  # fmt: skip
 
-    def _batch(self, rows: np.ndarray | None) -> dict[str, Any]:
+    def _batch(self, rows: Tensor | None) -> dict[str, Any]:
         if rows is None:
             return self.data
-        index = torch.from_numpy(np.ascontiguousarray(rows))
-        return {k: v[index] if k in self.sliced else v for k, v in self.data.items()}
+        return {k: v[rows] if k in self.sliced else v for k, v in self.data.items()}
 
     def _build_nets(self, seed: int, params: Mapping[str, np.ndarray]) -> None:
         for name, spec in self.objective.nets(self.table).items():
@@ -167,7 +224,12 @@ class PyroTrainer:
                 leaves |= {f"{group}.{n}": p for n, p in work.nets[group].named_parameters()}
             else:
                 leaves |= {n: work.leaves.tensors[n] for n in work.groups[group]}
-        return [leaf for leaf in leaves.values() if leaf.requires_grad]
+        found = [leaf for leaf in leaves.values() if leaf.requires_grad]
+        if not found:
+            raise ModelError(
+                f"there is nothing to train: {' and '.join(groups)} have no parameters"
+            )
+        return found
 
     def params(self) -> dict[str, np.ndarray]:
         """Returns constrained parameters, the objective's networks among them."""
@@ -208,18 +270,41 @@ class PyroTrainer:
     def bound(self, data: Mapping[str, Any], seed: int, total: float) -> dict[str, float]:
         """Returns losses and metrics on other data of `total` rows, without a step."""
         batch = {k: to_tensor(v) for k, v in data.items()}
+        layout = make_layout(self.table, self.session.dims)
         log: dict[str, float] = {}
-        with torch.random.fork_rng(devices=[]), torch.no_grad():
-            torch.manual_seed(seed)
+        with seeded_rng(seed), torch.no_grad(), pyro.validation_enabled(False):
             for player in self.objective.players:
-                view = self._view(batch, 1.0, total)
+                view = self._view(batch, layout, total)
                 log[f"{player.name}.loss"] = float(self.objective(view, player.name))
                 log |= {k: float(v) for k, v in view.metrics.items()}
         return log
 
     def close(self) -> None:
         """Gives the user's own modules back the values that they came with."""
+        for leaf in self._tensors():
+            leaf.grad = None
         self.session.leaves.restore()
+
+
+def _laid_out(grad: Tensor, leaf: Tensor) -> Tensor:
+    """Returns the gradient with the leaf's strides.
+
+    torch's fused optimisers walk both as one run of memory: with the gradient of a sum, which is
+    one number expanded, they read past its end (torch 2.13).
+    """
+    return grad if grad.stride() == leaf.stride() else torch.empty_like(leaf).copy_(grad)
+
+
+def _steps(log: list[dict[str, float]]) -> Steps:
+    names = log[0] if log else ()
+    return Steps({name: np.array([entry[name] for entry in log]) for name in names})
+
+
+def _copied(slots: Mapping[int, Mapping[str, Any]]) -> dict[int, dict[str, Any]]:
+    return {
+        i: {k: v.clone() if isinstance(v, Tensor) else v for k, v in slot.items()}
+        for i, slot in slots.items()
+    }
 
 
 def _optimiser(spec: Any, leaves: list[Tensor]) -> torch.optim.Optimizer:
@@ -245,10 +330,17 @@ def _optimiser(spec: Any, leaves: list[Tensor]) -> torch.optim.Optimizer:
         )
     norm = getattr(spec, "clip_norm", None)
     if norm is not None:
-        made.register_step_pre_hook(
-            lambda *_: torch.nn.utils.clip_grad_norm_([p for p in leaves if p.grad is not None], norm)
-        )
+        made.register_step_pre_hook(lambda *_: _clip(leaves, norm))
     return made
+
+
+def _clip(leaves: list[Tensor], norm: float) -> None:
+    """Scales the whole gradient to a norm; torch's own adds 1e-6 to the divisor, optax nothing."""
+    grads = [leaf.grad for leaf in leaves if leaf.grad is not None]
+    found = float(torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(g) for g in grads])))
+    if found > norm:
+        for leaf in leaves:  # not in place: two leaves may share one tensor of gradients
+            leaf.grad = None if leaf.grad is None else leaf.grad * (norm / found)
 
 
 def _restore_optimiser(

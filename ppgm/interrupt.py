@@ -13,11 +13,14 @@ from typing import Any
 def interruptible(trainer: Any) -> Iterator[threading.Event]:
     """Yields an event that the first Ctrl-C sets; a second one interrupts at once.
 
-    Outside the main thread, where Python takes no signals, the event is never set.
+    Outside the main thread, where Python takes no signals, the event is never set; nor is it
+    where the process ignores Ctrl-C, or some other language handles it.
     """
     event = threading.Event()
     trainer.interrupted = event
-    if threading.current_thread() is not threading.main_thread():
+    before = signal.getsignal(signal.SIGINT)
+    in_main = threading.current_thread() is threading.main_thread()
+    if not in_main or before is None or before is signal.SIG_IGN:
         yield event
         return
 
@@ -25,7 +28,6 @@ def interruptible(trainer: Any) -> Iterator[threading.Event]:
         event.set()
         signal.signal(signal.SIGINT, before)
 
-    before = signal.getsignal(signal.SIGINT)
     signal.signal(signal.SIGINT, first)
     try:
         yield event

@@ -13,23 +13,20 @@ class Bar:
     """A bar of epochs with the running bound; silent outside a terminal unless asked for.
 
     Args:
-        total: Number of epochs at the end.
-        done: Number of epochs done before.
+        total: Number of epochs to come.
         show: Whether to show it; None for in a terminal only.
     """
 
-    def __init__(self, total: int, done: int, show: bool | None) -> None:
+    def __init__(self, total: int, show: bool | None) -> None:
         hidden = not (sys.stderr.isatty() if show is None else show)
-        self._bar = tqdm(total=total, initial=0, disable=hidden, unit="epoch", leave=False)
-        self._done = done
+        self._bar = tqdm(total=total, disable=hidden, unit="epoch", leave=False)
 
-    def update(self, epoch: int, metrics: dict[str, float]) -> None:
+    def update(self, metrics: dict[str, float]) -> None:
         """Shows an epoch's bound, or its losses where there is no bound."""
         shown = {k: f"{v:.4g}" for k, v in metrics.items() if k in ("bound", "validation")}
         shown = shown or {k: f"{v:.4g}" for k, v in metrics.items() if k.endswith(".loss")}
         self._bar.set_postfix(shown, refresh=False)
-        self._bar.update(epoch - self._done)
-        self._done = epoch
+        self._bar.update()
 
     def write(self, text: str) -> None:
         """Writes a line beside the bar."""
