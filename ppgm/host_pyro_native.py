@@ -2,13 +2,14 @@
 
 __all__ = ["PyroLoss"]
 
+import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from pyro.infer import ELBO
 from pyro.infer.elbo import ELBOModule
+from pyro.infer.enum import get_importance_trace
 from torch import Tensor
 
 from ppgm.errors import EstimatorError
@@ -55,6 +56,10 @@ class PyroLoss(ELBO):
             runner, table, make_layout(table, runner.dims), total=total_rows(table, None)
         )
         return self.objective(view, self.objective.players[0].name) * view.total
+
+    def _get_trace(self, model: Any, guide: Any, args: Any, kwargs: Any) -> tuple[Any, Any]:
+        """Returns traces of model and guide, which Pyro's base class asks for."""
+        return get_importance_trace("flat", math.inf, model, guide, args, kwargs)
 
     def loss_and_grads(
         self, model: Callable[..., Any], guide: Callable[..., Any], *args: Any, **kwargs: Any
