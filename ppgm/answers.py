@@ -142,8 +142,7 @@ def _svi(
                 optimiser=method.optimiser, seed=seed + chain, progress=progress,
             )
         )  # fmt: skip
-    found = _guide(fits, data, table, method.draws, seed, {"objective": repr(method.objective)})
-    return found
+    return _guide(fits, data, table, method.draws, seed, {"objective": repr(method.objective)})
 
 
 def _guide(

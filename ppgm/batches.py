@@ -95,13 +95,24 @@ class Source(Protocol):
     """
 
     @property
-    def data(self) -> dict[str, Any]: ...
+    def data(self) -> dict[str, Any]:
+        """All arrays, or the first batch."""
+        ...
+
     @property
-    def batch_size(self) -> int | None: ...
+    def batch_size(self) -> int | None:
+        """Rows of a minibatch."""
+        ...
+
     @property
-    def rows(self) -> int | None: ...
+    def rows(self) -> int | None:
+        """Rows of the whole data."""
+        ...
+
     @property
-    def steps_per_epoch(self) -> int: ...
+    def steps_per_epoch(self) -> int:
+        """Number of batches."""
+        ...
 
     def first(self) -> np.ndarray | None:
         """Returns the rows of a first batch, for the objective's state."""
@@ -175,12 +186,12 @@ class ArraySource:
 
     def _mask(self, start: int, stop: int) -> np.ndarray | None:
         """Returns which rows of some steps count, if the last batch of an epoch is ragged."""
-        per_epoch = self.steps_per_epoch
-        if self.batch_size is None or self.rows is None or self.rows == per_epoch * self.batch_size:
+        per_epoch, size = self.steps_per_epoch, self.batch_size
+        if size is None or self.rows is None or self.rows == per_epoch * size:
             return None
-        last = self.rows - (per_epoch - 1) * self.batch_size
-        sizes = np.where(np.arange(start, stop) % per_epoch == per_epoch - 1, last, self.batch_size)
-        return np.arange(self.batch_size) < sizes[:, None]
+        ends = np.arange(start, stop) % per_epoch == per_epoch - 1
+        sizes = np.where(ends, self.rows - (per_epoch - 1) * size, size)
+        return np.arange(size) < sizes[:, None]
 
 
 @lru_cache(maxsize=2)
@@ -239,7 +250,7 @@ def open_source(
             f"not {type(data).__name__}: wrap an array as {{'x': array}}"
         )
     if batch_size is not None:
-        raise ArgumentError("batch_size does not go with an iterable, which brings its own batches")
+        raise ArgumentError("batch_size does not go with an iterable: it brings its own batches")
     return _open_stream(data)
 
 

@@ -16,7 +16,7 @@ from ppgm.rows import row_names, take
 from ppgm.sites import SiteTable, check_match, tabulate
 
 SUPPORTS = {
-    "boolean": (lambda x: (x == 0) | (x == 1), "0 or 1", "binarise it, or use ContinuousBernoulli"),
+    "boolean": (lambda x: (x == 0) | (x == 1), "0 or 1", "binarise, or use ContinuousBernoulli"),
     "unit_interval": (lambda x: (x >= 0) & (x <= 1), "in [0, 1]", "scale it"),
     "nonnegative_integer": (lambda x: (x >= 0) & (x == np.floor(x)), "0, 1, 2, ...", "encode it"),
     "positive": (lambda x: x > 0, "positive", "shift or exponentiate it"),
@@ -58,7 +58,7 @@ def bind(program: Program, source: Any, objective: Any) -> Bound:
     for part in source.all_batches():
         check_support(table, part)
     minibatch = source.steps_per_epoch > 1
-    objective.check(table, subsampled_plates(table, minibatch))
+    objective.check(table, subsampled_plates(table, minibatch=minibatch))
     follow = bool(set(table.rows) & set(table.data_plates))
     return Bound(program, table, total_rows(table, source.rows), follow)
 

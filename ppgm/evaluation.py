@@ -87,8 +87,8 @@ class Evidence(NamedTuple):
             + (": more particles, or a better guide, before trusting them" if bad else ""),
         ]
         if self.exact is not None:
-            gap = self.exact.mean() - self.mean
-            lines.append(f"exact log p(x) = {self.exact.mean():.3f}, above the estimate by {gap:.3f}")
+            exact = self.exact.mean()
+            lines.append(f"exact log p(x) = {exact:.3f}, above the estimate by {exact - self.mean:.3f}")
         return "\n".join(lines)
 
 

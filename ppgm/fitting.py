@@ -211,7 +211,7 @@ class _Run:
         watched = bool(self.validation or self.early_stopping or self.callbacks)
         chunks = self.source.chunks(at, count, each_epoch=watched)
         with (
-            Bar((at + count) // per_epoch - self.done, progress) as bar,
+            Bar((at + count) // per_epoch - self.done, show=progress) as bar,
             interruptible(self.trainer) as interrupt,
         ):
             for chunk in chunks:
@@ -272,7 +272,9 @@ class _Run:
 
     def _stop(self) -> bool:
         rule = self.early_stopping
-        return rule is not None and self.history.stale(rule.monitor, rule.min_delta) >= rule.patience
+        if rule is None:
+            return False
+        return self.history.stale(rule.monitor, rule.min_delta) >= rule.patience
 
     def _non_finite(self, chunk: Chunk, found: Steps) -> NonFiniteError:
         """Returns the error that tells of the step that was not finished."""

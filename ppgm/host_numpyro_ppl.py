@@ -92,11 +92,12 @@ class NumpyroNamespace:
                 f"param '{name}': constraint must be one of {sorted(CONSTRAINTS)}, "
                 f"not '{constraint}'"
             )
-        return numpyro.param(
-            name,
-            lambda _: jnp.asarray(asarray(init() if callable(init) else init), jnp.result_type(float)),
-            constraint=CONSTRAINTS[constraint],
-        )
+
+        def start(_: Array) -> Array:
+            value = init() if callable(init) else init
+            return jnp.asarray(asarray(value), jnp.result_type(float))
+
+        return numpyro.param(name, start, constraint=CONSTRAINTS[constraint])
 
     def module(self, name: str, net: Any, **options: Any) -> Callable[[Array], Array]:
         origins = {base.__module__ for base in type(net).__mro__}

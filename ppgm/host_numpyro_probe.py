@@ -15,7 +15,7 @@ from ppgm.host_numpyro_ops import to_array, to_numpy
 from ppgm.host_numpyro_run import flatten
 from ppgm.host_numpyro_runner import NumpyroRunner
 from ppgm.host_numpyro_train import NumpyroTrainer
-from ppgm.layouts import make_layout, total_rows
+from ppgm.layouts import align, make_layout, total_rows
 from ppgm.optimisers import SGD
 from ppgm.programs import Program
 from ppgm.rows import row_count
@@ -30,6 +30,7 @@ class _Case:
     """What an evaluation is compiled for: equal cases differ in the numbers only.
 
     Attributes:
+        scale: The number of data that a row stands for, None where rows differ in it.
         sites: The site table as text.
         static: Data that are not arrays.
         x64: Whether jax computes in double precision.
@@ -39,7 +40,7 @@ class _Case:
     objective: Any
     player: str
     total: float
-    scale: float
+    scale: float | None
     sites: str
     static: tuple[tuple[str, Any], ...]
     x64: bool
@@ -55,7 +56,7 @@ def probe(
     player: str,
     values: Mapping[str, np.ndarray],
     noise: Mapping[str, np.ndarray],
-    scale: float,
+    scale: float | np.ndarray,
     total: float | None,
     state: Mapping[str, np.ndarray] | None,
     step: int,
@@ -73,15 +74,17 @@ def probe(
     own = work._mine(work.state.params, mine)
 
     static = tuple(sorted(work.static.items()))
+    even = isinstance(scale, float | int)
     case = _Case(
-        source, objective, player, total, scale, repr(table), static,
+        source, objective, player, total, scale if even else None, repr(table), static,
         bool(jax.config.jax_enable_x64), work, table,
     )  # fmt: skip
-    forced = {k: to_array(v) for k, v in values.items()}
-    given = {k: to_array(v) for k, v in noise.items()}
+    forced, given = (align(v, table, work.setup.dims) for v in (values, noise))
+    forced, given = jax.tree.map(to_array, (forced, given))
     (loss, (metrics, after)), grads = _compiled(case)(
-        own, work.state.params, work.data, forced, given, owned, step, jax.random.key(seed)
-    )
+        own, work.state.params, work.data, forced, given, owned, to_array(scale), step,
+        jax.random.key(seed),
+    )  # fmt: skip
     logged = {k: float(v) for k, v in metrics.items()}
     return float(loss), flatten(grads), logged, {k: to_numpy(v) for k, v in after.items()}
 
@@ -98,17 +101,17 @@ def _compiled(case: _Case) -> Callable[..., Any]:
 @lru_cache(maxsize=32)
 def _compile(case: _Case) -> Callable[..., Any]:
     work, table = case.work, case.table
-    layout = make_layout(table, work.setup.dims, case.scale)
-
     def evaluate(
-        own: Any, params: Any, data: Any, forced: Any, given: Any, owned: Any, step: Any, key: Any
-    ) -> tuple[Array, Any]:
+        own: Any, params: Any, data: Any, forced: Any, given: Any, owned: Any, scale: Any,
+        step: Any, key: Array,
+    ) -> tuple[Array, Any]:  # fmt: skip
         seen = work._constrained(params | own)
         nets = {n: seen.pop(n) for n in work.nets}
         runner = NumpyroRunner(
             work.setup.program, seen, key, {**data, **work.static}, work.setup.dims, nets,
             forced=forced, noise=given,
         )  # fmt: skip
+        layout = make_layout(table, work.setup.dims, scale if case.scale is None else case.scale)
         view = View(runner, table, layout, total=case.total, step=step, state=owned)
         return case.objective(view, case.player), (view.metrics, view.state)
 

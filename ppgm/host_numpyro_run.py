@@ -160,7 +160,8 @@ def open_setup(
     constraints, groups, dims, values = {}, {}, 0, {}
     for side in ("guide", "model"):
         call = getattr(own, side)
-        sites = {} if call is None else run(call, found, jax.random.key(seed), arrays, values=values)
+        key = jax.random.key(seed)
+        sites = {} if call is None else run(call, found, key, arrays, values=values)
         _refuse_mutable(sites, side)
         mine = {n: s for n, s in sites.items() if s["type"] == "param"}
         found |= {n: s["value"] for n, s in mine.items()}
@@ -208,7 +209,12 @@ def is_auxiliary(site: Mapping[str, Any]) -> bool:
 
 
 def to_term(
-    site: Mapping[str, Any], sites: Mapping[str, Any], side: str, dims: int, enumerated: bool = False
+    site: Mapping[str, Any],
+    sites: Mapping[str, Any],
+    side: str,
+    dims: int,
+    *,
+    enumerated: bool = False,
 ) -> Term:
     """Returns the term of a statement with a density; `dims` axes, particles' own included."""
     fn, value, plates = site["fn"], site["value"], plates_of(site, sites)

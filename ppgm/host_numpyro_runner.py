@@ -55,7 +55,7 @@ class NumpyroRunner:
         self.rng, self.dims, self.nets, self.args = JaxRng(key), dims, nets or {}, args
 
     def pair(
-        self, particles: int, enumerate: tuple[str, ...], stopped: bool
+        self, particles: int, enumerate: tuple[str, ...], *, stopped: bool
     ) -> tuple[list[Term], list[Term]]:
         """Returns the terms of guide and model, and those of the guide held constant."""
         given, copies = self._all_values(particles, enumerate) if enumerate else ({}, particles)
@@ -64,7 +64,7 @@ class NumpyroRunner:
         heads: list[Term] = []
 
         def one(key: Array, given: Any, noise: Any) -> list[tuple[Any, Array]]:
-            terms, constant = self._once(key, plates, given, noise, enumerate, stopped)
+            terms, constant = self._once(key, plates, given, noise, enumerate, stopped=stopped)
             heads[:] = [*terms, *constant]
             return [(t.value, t.log_prob) for t in heads]
 
@@ -73,7 +73,7 @@ class NumpyroRunner:
             arrays = one(keys[0], *jax.tree.map(lambda a: a[0], (given, self.noise)))
             arrays = jax.tree.map(lambda a: jnp.asarray(a)[None], arrays)
         elif self.program.declaration is not None:
-            return self._plated(keys[0], plates, given, enumerate, stopped, copies)
+            return self._plated(keys[0], plates, given, enumerate, copies, stopped=stopped)
         else:
             arrays = jax.vmap(one)(keys, given, self.noise)
         terms = [
@@ -88,20 +88,23 @@ class NumpyroRunner:
         plates: Array,
         given: Mapping[str, Any],
         enumerated: tuple[str, ...],
-        stopped: bool,
         copies: int,
+        *,
+        stopped: bool,
     ) -> tuple[list[Term], list[Term]]:
-        """Runs all particles in a plate: declarations broadcast, and their networks then see one
-        flat matrix of rows, which is faster than `jax.vmap`'s batched products.
+        """Runs all particles in a plate, which declarations can.
+
+        Their networks then see one flat matrix of rows, which is faster than the batched
+        products of `jax.vmap`.
         """
         wide = NumpyroRunner(
             self.program, self.params, self.rng.key, self.data, self.dims + 1, self.nets, self.args
         )
         with numpyro.plate(PARTICLES, copies, dim=-1 - self.dims):
-            return wide._once(key, plates, given, self.noise, enumerated, stopped)
+            return wide._once(key, plates, given, self.noise, enumerated, stopped=stopped)
 
     def single(
-        self, side: str, values: Mapping[str, Array], observe: bool
+        self, side: str, values: Mapping[str, Array], *, observe: bool
     ) -> tuple[dict[str, Array], list[Term]]:
         """Runs one side once with some values given: all its values, and its terms."""
         data = {**self.data, **{k: v for k, v in values.items() if k in self.data}}
@@ -131,6 +134,7 @@ class NumpyroRunner:
         given: Mapping[str, Any],
         noise: Mapping[str, Any],
         enumerated: tuple[str, ...],
+        *,
         stopped: bool,
     ) -> tuple[list[Term], list[Term]]:
         """Runs the guide, the model at its draws, and the guide again held constant."""
@@ -164,7 +168,7 @@ class NumpyroRunner:
         self, sites: Mapping[str, Any], side: str, enumerated: tuple[str, ...] = ()
     ) -> list[Term]:
         return [
-            to_term(s, sites, side, self.dims, n in enumerated)
+            to_term(s, sites, side, self.dims, enumerated=n in enumerated)
             for n, s in sites.items()
             if kind_of(s) in ("latent", "observed", "factor")
         ]

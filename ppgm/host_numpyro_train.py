@@ -27,6 +27,7 @@ from ppgm.rows import row_names
 from ppgm.sites import SiteTable
 from ppgm.views import View
 
+
 class State(NamedTuple):
     """All that changes in a step.
 

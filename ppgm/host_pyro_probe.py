@@ -12,7 +12,7 @@ from ppgm.host_pyro_ops import to_numpy, to_tensor
 from ppgm.host_pyro_session import PyroRunner
 from ppgm.host_pyro_trace import canonical
 from ppgm.host_pyro_train import PyroTrainer
-from ppgm.layouts import make_layout, total_rows
+from ppgm.layouts import align, make_layout, total_rows
 from ppgm.optimisers import SGD
 from ppgm.programs import Program
 from ppgm.rows import row_count
@@ -29,7 +29,7 @@ def probe(
     player: str,
     values: Mapping[str, np.ndarray],
     noise: Mapping[str, np.ndarray],
-    scale: float,
+    scale: float | np.ndarray,
     total: float | None,
     state: Mapping[str, np.ndarray] | None,
     step: int,
@@ -40,14 +40,15 @@ def probe(
     total = total_rows(table, row_count(data)) if total is None else total
     optimisers = {p.name: SGD() for p in objective.players}
     work = PyroTrainer(source, objective, table, data, optimisers, seed, total, params)
+    scale = to_tensor(scale)
     try:
         if state is None:
             work.start(None, scale)
-        owned = work.state if state is None else {k: to_tensor(v) for k, v in state.items()}
+        owned = work.state if state is None else _tensors(state)
         runner = PyroRunner(
             work.session, work.data,
-            forced={k: to_tensor(v) for k, v in values.items()},
-            noise={k: to_tensor(v) for k, v in noise.items()},
+            forced=_tensors(align(values, table, work.session.dims)),
+            noise=_tensors(align(noise, table, work.session.dims)),
         )  # fmt: skip
         layout = make_layout(table, work.session.dims, scale)
         view = View(runner, table, layout, total=total, step=step, state=owned)
@@ -59,6 +60,10 @@ def probe(
         return loss.item(), grads, metrics, {k: to_numpy(v) for k, v in view.state.items()}
     finally:
         work.close()
+
+
+def _tensors(arrays: Mapping[str, np.ndarray]) -> dict[str, torch.Tensor]:
+    return {k: to_tensor(v) for k, v in arrays.items()}
 
 
 def _gradients(work: PyroTrainer, loss: torch.Tensor, player: str) -> Arrays:

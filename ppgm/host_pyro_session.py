@@ -130,7 +130,7 @@ class PyroRunner:
         self.dims = dims if work is None else work.dims
 
     def pair(
-        self, particles: int, enumerate: tuple[str, ...], stopped: bool
+        self, particles: int, enumerate: tuple[str, ...], *, stopped: bool
     ) -> tuple[list[Term], list[Term]]:
         """Returns the terms of guide and model, and those of the guide held constant."""
         given, copies = self._all_values(particles, enumerate) if enumerate else ({}, particles)
@@ -179,7 +179,7 @@ class PyroRunner:
     ) -> tuple[tuple[list[Term], list[Term]], dict[str, Tensor]]:
         guide, model = self._once(given, copies, noise)
         drawn = [
-            to_term(m, "guide", self.dims, n in enumerate)
+            to_term(m, "guide", self.dims, enumerated=n in enumerate)
             for n, m in guide.sites.items()
             if kind_of(m) != "deterministic"
         ]
@@ -189,7 +189,7 @@ class PyroRunner:
         return terms, guide.subsamples | model.subsamples
 
     def single(
-        self, side: str, values: Mapping[str, Tensor], observe: bool
+        self, side: str, values: Mapping[str, Tensor], *, observe: bool
     ) -> tuple[dict[str, Tensor], list[Term]]:
         """Runs one side once with some values given: all its values, and its terms."""
         run = self._run(side, values, 1, observe=observe, data={**self.data, **_in(values, self.data)})

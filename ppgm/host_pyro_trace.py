@@ -191,8 +191,8 @@ def plates_of(msg: Any) -> tuple[Plate, ...]:
     return tuple(sorted(plates, key=lambda p: p.dim))
 
 
-def to_term(msg: Any, side: str, dims: int, enumerated: bool = False) -> Term:
-    """Returns the term of a statement with a density; one axis for particles, `dims` for plates."""
+def to_term(msg: Any, side: str, dims: int, *, enumerated: bool = False) -> Term:
+    """Returns the term of a statement; one axis for particles, `dims` axes for plates."""
     fn, value, plates = msg["fn"], msg["value"], plates_of(msg)
     scale = msg["scale"]
     for plate in plates:  # what is left is the user's own `poutine.scale`
@@ -244,6 +244,7 @@ def _is_density(msg: Any) -> bool:
 
 
 def base_of(fn: Any) -> Any:
+    """Returns the distribution without event, batch and mask wrappers."""
     while hasattr(fn, "base_dist") and not hasattr(fn, "transforms"):
         fn = fn.base_dist
     return fn

@@ -16,7 +16,7 @@ from torch import Tensor
 from ppgm.batches import Steps
 from ppgm.errors import ArgumentError, ModelError
 from ppgm.host_pyro_ops import to_numpy, to_tensor
-from ppgm.host_pyro_session import PyroRunner, Session, open_session, seeded_rng
+from ppgm.host_pyro_session import PyroRunner, open_session, seeded_rng
 from ppgm.host_pyro_trace import canonical
 from ppgm.inference.objective import AbstractObjective
 from ppgm.layouts import make_layout
@@ -137,7 +137,7 @@ class PyroTrainer:
         """Returns the log of every finished step, and that of one that was not finite."""
         log: list[dict[str, float]] = []
         layout = make_layout(self.table, self.session.dims, scale)
-        with torch.random.fork_rng(devices=[]), pyro.validation_enabled(False):
+        with torch.random.fork_rng(devices=[]), pyro.validation_enabled(is_validate=False):
             torch.set_rng_state(self.rng)
             for batch in plan:
                 entry, finite = self._step(batch(), layout)
@@ -243,7 +243,8 @@ class PyroTrainer:
     def export(self) -> dict[str, np.ndarray]:
         """Returns all that a bit-identical continuation needs, as flat arrays."""
         flat = {"step": np.array(self.step), "rng": to_numpy(self.rng)}
-        flat |= {f"leaf/{canonical(n)}": to_numpy(t) for n, t in self.session.leaves.tensors.items()}
+        leaves = self.session.leaves.tensors
+        flat |= {f"leaf/{canonical(n)}": to_numpy(t) for n, t in leaves.items()}
         flat |= {f"state/{n}": to_numpy(t) for n, t in self.state.items()}
         for player, optimiser in self.optimisers.items():
             for i, slots in optimiser.state_dict()["state"].items():
@@ -272,7 +273,7 @@ class PyroTrainer:
         batch = {k: to_tensor(v) for k, v in data.items()}
         layout = make_layout(self.table, self.session.dims)
         log: dict[str, float] = {}
-        with seeded_rng(seed), torch.no_grad(), pyro.validation_enabled(False):
+        with seeded_rng(seed), torch.no_grad(), pyro.validation_enabled(is_validate=False):
             for player in self.objective.players:
                 view = self._view(batch, layout, total)
                 log[f"{player.name}.loss"] = float(self.objective(view, player.name))
@@ -335,9 +336,10 @@ def _optimiser(spec: Any, leaves: list[Tensor]) -> torch.optim.Optimizer:
 
 
 def _clip(leaves: list[Tensor], norm: float) -> None:
-    """Scales the whole gradient to a norm; torch's own adds 1e-6 to the divisor, optax nothing."""
+    """Scales the whole gradient to a norm; torch's own adds 1e-6 to the divisor."""
     grads = [leaf.grad for leaf in leaves if leaf.grad is not None]
-    found = float(torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(g) for g in grads])))
+    norms = [torch.linalg.vector_norm(grad) for grad in grads]
+    found = float(torch.linalg.vector_norm(torch.stack(norms)))
     if found > norm:
         for leaf in leaves:  # not in place: two leaves may share one tensor of gradients
             leaf.grad = None if leaf.grad is None else leaf.grad * (norm / found)

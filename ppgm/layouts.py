@@ -1,8 +1,12 @@
 """Layouts of a program's plates for one batch; see `ppgm.terms.Layout`."""
 
-__all__ = ["make_layout", "subsampled_plates", "total_rows"]
+__all__ = ["align", "make_layout", "subsampled_plates", "total_rows"]
 
+from collections.abc import Mapping
 from math import prod
+from typing import Any
+
+import numpy as np
 
 from ppgm.ops import Array
 from ppgm.sites import SiteTable
@@ -42,13 +46,35 @@ def total_rows(table: SiteTable, rows: int | None) -> float:
     )
 
 
-def subsampled_plates(table: SiteTable, minibatch: bool) -> tuple[str, ...]:
+def subsampled_plates(table: SiteTable, *, minibatch: bool) -> tuple[str, ...]:
     """Returns the plates of which one step sees only some rows."""
     return tuple(
         name
         for name, plate in table.plates.items()
         if plate.full_size != plate.size or (minibatch and name in table.data_plates)
     )
+
+
+def align(
+    values: Mapping[str, Any], table: SiteTable, dims: int
+) -> dict[str, np.ndarray]:
+    """Gives draws of the guide's sites the axes of plates that they lie outside of.
+
+    Args:
+        values: Arrays ``(K, *batch, *event)`` by site.
+        table: The program's sites.
+        dims: Number of plate axes.
+
+    Returns:
+        Arrays ``(K, *plates, *event)`` with one axis for each plate of the program.
+    """
+    events = {s.name: len(s.event_shape) for s in table.guide}
+    shaped = {}
+    for name, value in values.items():
+        array = np.asarray(value)
+        spare = dims - (array.ndim - 1 - events[name])
+        shaped[name] = array.reshape((len(array), *(1,) * spare, *array.shape[1:]))
+    return shaped
 
 
 def _aligned(scale: Array | float, spare: int) -> Array | float:

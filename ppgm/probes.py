@@ -44,7 +44,7 @@ def probe(
     player: str | None = None,
     values: Mapping[str, np.ndarray] | None = None,
     noise: Mapping[str, np.ndarray] | None = None,
-    scale: float = 1.0,
+    scale: float | np.ndarray = 1.0,
     total: float | None = None,
     state: Mapping[str, np.ndarray] | None = None,
     step: int = 0,
@@ -62,7 +62,7 @@ def probe(
         values: Draws of the guide's sites, ``(K, *batch, *event)``, taken as they are.
         noise: Standard normal noise of Gaussian guide sites, ``(K, *batch, *event)``; the draws
             are then functions of the guide's parameters.
-        scale: Number of data that a row of the batch stands for.
+        scale: Number of data that a row of the batch stands for: one for all, or ``(B,)``.
         total: Number of rows of the whole data; by default that of the batch.
         state: State of the objective; by default what it starts with.
         step: Number of the step, for schedules.

@@ -17,7 +17,7 @@ class Bar:
         show: Whether to show it; None for in a terminal only.
     """
 
-    def __init__(self, total: int, show: bool | None) -> None:
+    def __init__(self, total: int, *, show: bool | None) -> None:
         hidden = not (sys.stderr.isatty() if show is None else show)
         self._bar = tqdm(total=total, disable=hidden, unit="epoch", leave=False)
 

@@ -51,11 +51,10 @@ def load(folder: str | Path, *, program: Program | None = None, host: str | None
     except (KeyError, TypeError) as error:
         raise StorageError(f"{folder} holds no fit of ppgm: {error!r} in its config") from error
     same = own.host == config["host"]
-    fit = Fit(
+    return Fit(
         own, stored.tensors["params"], stored.history, stored.tensors["state"] if same else {},
         {**run, "objective": objective, "optimiser": optimiser},
     )  # fmt: skip
-    return fit
 
 
 def move(fit: Fit, host: str) -> Fit:

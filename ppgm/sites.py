@@ -119,8 +119,8 @@ class SiteTable(NamedTuple):
             for s in self.model + self.guide
         ]  # fmt: skip
         widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
-        lines = ("  ".join(c.ljust(w) for c, w in zip(r, widths, strict=True)) for r in (head, *rows))
-        return "\n".join(line.rstrip() for line in lines)
+        padded = ([c.ljust(w) for c, w in zip(r, widths, strict=True)] for r in (head, *rows))
+        return "\n".join("  ".join(cells).rstrip() for cells in padded)
 
 
 DENSITIES = ("sample", "auxiliary", "factor")

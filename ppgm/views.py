@@ -24,13 +24,13 @@ class Runner(Protocol):
     rng: Any
 
     def pair(
-        self, particles: int, enumerate: tuple[str, ...], stopped: bool
+        self, particles: int, enumerate: tuple[str, ...], *, stopped: bool
     ) -> tuple[list[Term], list[Term]]:
         """Returns the terms of guide and model, and those of the guide held constant."""
         ...
 
     def single(
-        self, side: str, values: Mapping[str, Array], observe: bool
+        self, side: str, values: Mapping[str, Array], *, observe: bool
     ) -> tuple[dict[str, Array], list[Term]]:
         """Runs one side once with some values given: all its values, and its terms."""
         ...
@@ -109,7 +109,7 @@ class View:
         """
         key = ("weights", particles, enumerate, stopped)
         if key not in self._cache:
-            terms, constant = self._runner.pair(particles, enumerate, stopped)
+            terms, constant = self._runner.pair(particles, enumerate, stopped=stopped)
             self._cache[key] = weigh(terms, self._layout, self.ops, constant)
         return self._cache[key]
 
@@ -152,8 +152,7 @@ class View:
         """Returns the estimate of the sum over all data of a value per row."""
         value = rows
         for axis, name in enumerate(self._layout.rows) if rows.ndim else ():
-            scale = self._layout.scales[name]
-            value = value * (scale if isinstance(scale, float | int) else _align(scale, axis, rows))
+            value = value * _align(self._layout.scales[name], axis, rows)
         return value.sum() if value.ndim else value
 
     def mean(self, rows: Array) -> Array:
@@ -181,5 +180,7 @@ class View:
         return log_p[0]
 
 
-def _align(scale: Array, axis: int, rows: Array) -> Array:
+def _align(scale: Array | float, axis: int, rows: Array) -> Array | float:
+    if isinstance(scale, float | int):
+        return scale
     return scale.reshape((-1,) + (1,) * (rows.ndim - axis - 1))  # rows have fewer axes than terms

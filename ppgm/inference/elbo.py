@@ -104,14 +104,15 @@ class ELBO(AbstractBound):
             if not site.enumerable:
                 raise EstimatorError(
                     f"site '{name}' is {site.distribution} on {site.support}: only sites with "
-                    "finitely many (at most 4096) values can be enumerated; remove it from `enumerate`"
+                    "at most 4096 values can be enumerated; remove it from `enumerate`"
                 )
             if set(site.plates) != set(table.rows):
                 raise EstimatorError(
                     f"site '{name}' lies in plates {site.plates}, and the program's rows are "
                     f"{table.rows}: with a latent outside its plate it cannot be enumerated by row"
                 )
-        if self.beta != 1.0 and any(not s.reparameterised for s in known.values()) and not table.rows:
+        scored = any(not s.reparameterised for s in known.values())
+        if self.beta != 1.0 and scored and not table.rows:
             raise EstimatorError(
                 "beta other than 1 with global latents needs reparameterised sites: set beta=1"
             )

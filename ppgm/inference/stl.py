@@ -50,9 +50,8 @@ def check_reparameterised(table: SiteTable, name: str) -> None:
     """Raises `EstimatorError` for the first site of the guide that is not reparameterised."""
     for site in table.select("guide", "latent"):
         if not site.reparameterised:
+            exact = f", or ELBO(enumerate=('{site.name}',))" if site.enumerable else ""
             raise EstimatorError(
                 f"site '{site.name}' is {site.distribution}: {name} needs reparameterised sites; "
-                "use VIMCO, IWAE, Renyi, ELBO" + (", or ELBO(enumerate=('%s',))" % site.name) * bool(
-                    site.enumerable
-                )
+                f"use VIMCO, IWAE, Renyi, ELBO{exact}"
             )

@@ -86,7 +86,7 @@ class Gaussian:
 
 @dataclass(frozen=True)
 class Categorical:
-    r"""Classes: :math:`x_d \sim \mathrm{Cat}(\mathrm{softmax}(o_{d, 1 \dots C}))`; data are integers.
+    r"""Classes: :math:`x_d \sim \mathrm{Cat}(\mathrm{softmax}(o_{d, 1..C}))`; data are integers.
 
     Args:
         classes: Number of classes C of every column.
