@@ -101,6 +101,7 @@ def _compiled(case: _Case) -> Callable[..., Any]:
 @lru_cache(maxsize=32)
 def _compile(case: _Case) -> Callable[..., Any]:
     work, table = case.work, case.table
+
     def evaluate(
         own: Any, params: Any, data: Any, forced: Any, given: Any, owned: Any, scale: Any,
         step: Any, key: Array,
