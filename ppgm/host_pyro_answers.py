@@ -38,8 +38,13 @@ def trace(
     params: Mapping[str, np.ndarray] | None = None,
     seed: int = 0,
     values: Mapping[str, np.ndarray] | None = None,
+    *,
+    finite: bool = True,
 ) -> dict[str, Record]:
-    """Runs one side once and returns its statements; the model after the guide, at its draws."""
+    """Runs one side once and returns its statements; the model after the guide, at its draws.
+
+    Without `finite`, whether values are finite is not looked at.
+    """
     with session(source, data, params, seed) as work, seeded_rng(seed), torch.no_grad():
         runner = PyroRunner(work, {k: to_tensor(v) for k, v in data.items()})
         given = {k: to_tensor(v) for k, v in (values or {}).items()}
@@ -47,7 +52,7 @@ def trace(
             drawn = runner._run("guide", given, 1)
             given = {n: m["value"] for n, m in drawn.sites.items()} | drawn.subsamples | given
         run = runner._run(side, given, 1)
-        records = {n: _record(m) for n, m in run.sites.items()}
+        records = {n: _record(m, finite=finite) for n, m in run.sites.items()}
         return records | {canonical(n): _param(n, work) for n in work.groups[side]}
 
 
@@ -178,29 +183,41 @@ def relations(source: Program, data: Mapping[str, Any]) -> list[tuple[str, str]]
             source.model, (), tensors, include_deterministic=True
         )
     edges = {(p, c) for c, ps in found["sample_sample"].items() for p in ps if p != c}
-    return sorted(edges | set(_parameter_edges(source, data)))
+    return sorted(edges | set(_gradient_edges(source, data)))
 
 
-def _parameter_edges(source: Program, data: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Yields the edges from parameters, by the gradient of each site at fixed parents.
+def _gradient_edges(source: Program, data: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yields the edges from parameters and observed values, by the gradient of each site.
 
-    Pyro's own inspection does not see the parameters of modules.
+    Pyro's own inspection sees neither the parameters of modules nor observed parents. All sites
+    have their values given, so that a gradient means a direct dependence.
     """
     tensors = {k: to_tensor(v) for k, v in data.items()}
     with session(source, data, None, 0) as work, seeded_rng(0):
         runner = PyroRunner(work, tensors)
         with torch.no_grad():
-            given = {n: m["value"].detach() for n, m in runner._run("model", {}, 1).sites.items()}
-        leaves = [work.leaves.tensors[n] for n in work.groups["model"]]
+            sites = runner._run("model", {}, 1).sites
+        given = {n: m["value"].detach() for n, m in sites.items()}
+        parents = {n.split("$$$")[0] + f"/{n}": work.leaves.tensors[n] for n in work.groups["model"]}
+        for name, msg in sites.items():
+            if kind_of(msg) == "observed" and given[name].is_floating_point():
+                given[name] = given[name].clone().requires_grad_()
+                parents[f"{name}/"] = given[name]
         for name, msg in runner._run("model", given, 1).sites.items():
             implicit = kind_of(msg) == "deterministic"
             value = msg["value"] if implicit else msg["fn"].log_prob(msg["value"])
-            if not leaves or not value.requires_grad:
-                continue
-            grads = torch.autograd.grad(value.sum(), leaves, allow_unused=True, retain_graph=True)
-            for leaf, grad in zip(work.groups["model"], grads, strict=True):
-                if grad is not None:
-                    yield leaf.split("$$$")[0], name
+            yield from ((p, name) for p in _dependences(value, parents) if p != name)
+
+
+def _dependences(value: Tensor, parents: Mapping[str, Tensor]) -> Iterator[str]:
+    """Yields the parents, by the part of their keys before the slash, that a value depends on."""
+    if not parents or not value.requires_grad:
+        return
+    inputs = list(parents.values())
+    grads = torch.autograd.grad(value.sum(), inputs, allow_unused=True, retain_graph=True)
+    for key, grad in zip(parents, grads, strict=True):
+        if grad is not None:
+            yield key.split("/")[0]
 
 
 def weigher(source: Program, params: Mapping[str, np.ndarray], data: Mapping[str, Any]) -> Any:
@@ -282,21 +299,23 @@ def _param(name: str, work: Session) -> Record:
 _TYPES = {"latent": "sample", "observed": "sample"}
 
 
-def _record(msg: Any) -> Record:
+def _record(msg: Any, *, finite: bool = True) -> Record:
     fn, kind = msg["fn"], kind_of(msg)
     base, value, plates = base_of(fn), msg["value"], plates_of(msg)
     depth = max([-p.dim for p in plates], default=0)
     portable = base.portable if isinstance(base, PortableDistribution) else None
     name = type(portable or base).__name__
     support = getattr(fn, "support", None)
-    finite = bool(torch.as_tensor(value).isfinite().all())
-    if kind != "deterministic":
-        finite = finite and bool(fn.log_prob(value).isfinite().all())
+    if finite:
+        finite = bool(torch.as_tensor(value).isfinite().all())
+        finite = finite and (kind == "deterministic" or bool(fn.log_prob(value).isfinite().all()))
+    else:
+        finite = True
     values = support_values(fn, ENUMERATION_LIMIT) if kind in ("latent", "observed") else None
     return Record(
         type="auxiliary" if is_auxiliary(msg) else _TYPES.get(kind, kind),
         observed=kind == "observed",
-        distribution=_plain_name(name),
+        distribution="Deterministic" if kind == "deterministic" else _plain_name(name),
         support=_support_name(support),
         batch_shape=tuple(fn.batch_shape) if kind != "deterministic" else tuple(value.shape[:depth]),
         event_shape=_event_shape(kind, fn, value, depth),
@@ -316,13 +335,15 @@ def _event_shape(kind: str, fn: Any, value: Tensor, depth: int) -> tuple[int, ..
 
 
 def _plain_name(name: str) -> str:
-    return {"Delta": "Deterministic", "Unit": "Factor"}.get(name, name)
+    return {"Unit": "Factor"}.get(name, name)
 
 
 def _support_name(support: Any) -> str:
     while hasattr(support, "base_constraint"):
         support = support.base_constraint
     name = str(support).lower().replace("()", "").lstrip("_").removesuffix("_constraint")
+    if name.startswith("integerinterval"):
+        return "integer_interval"
     return SUPPORTS.get(name, name)
 
 

@@ -65,6 +65,7 @@ class FactorAnalysis:
 
     def guide(self, ppl: Any, x: Array) -> None:
         """Draws factors from the posterior, exact or by a linear encoder."""
+        x = ppl.ops.float(x)
         if self.posterior == "exact":
             self._exact_guide(ppl, x)
             return

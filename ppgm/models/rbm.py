@@ -51,6 +51,7 @@ class RBM:
         weight, visible, hidden = self._parameters(ppl)
         with ppl.plate("data", v):
             v = ppl.sample("v", ppl.distribution(Counting(self.features)), obs=v)
+            v = ppl.ops.float(v)
             inputs = v @ weight.T + hidden
             ppl.factor("energy", v @ visible + ppl.ops.softplus(inputs).sum(-1))
 
