@@ -1,0 +1,175 @@
+"""Data for the command line: a name of `ppgm.data`, or a file of one's own."""
+
+__all__ = ["FILES", "SUMMARIES", "for_model", "load"]
+
+import csv
+import inspect
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+
+from ppgm import data as sets
+from ppgm.data import Dataset
+from ppgm.errors import ArgumentError, DataError, did_you_mean
+
+FILES = (".npz", ".npy", ".csv")
+SUMMARIES = {
+    "digits": "1797 hand-written digits of 8 x 8 pixels, bundled with scikit-learn",
+    "mnist": "70000 hand-written digits of 28 x 28 pixels, from files or OpenML",
+    "fashion-mnist": "70000 clothes of 28 x 28 pixels, from files or OpenML",
+    "mnist-static": "MNIST's fixed binarisation, from a file",
+    "two-moons": "two interleaving half circles in the plane",
+    "ring": "8 Gaussians on a circle, with modes to count",
+    "grid": "25 Gaussians on a lattice, with modes to count",
+}
+HELD_OUT = 5
+"""One row in five of a file is held out, unless the file has arrays "train" and "test"."""
+
+
+def load(source: str, *, binarise: str | None = None, seed: int = 0) -> Dataset:
+    """Loads a data set by name or from a file.
+
+    A .npy file holds rows ``(N, ...)``; a .csv file numbers, with or without a line of titles;
+    a .npz file the arrays "train" and "test", or one array of rows.
+
+    Args:
+        source: A name of `ppgm.data.names`, or a path.
+        binarise: As in `ppgm.data.load`, for names only.
+        seed: Seed of the data set, for names only.
+
+    Raises:
+        DataError: The file cannot be used; names file, row and column.
+    """
+    if source in sets.names():
+        return sets.load(source, binarise=binarise, seed=seed)
+    path = Path(source)
+    if path.suffix.lower() not in FILES:
+        raise ArgumentError(
+            f"data must be one of {', '.join(sets.names())} or a file that ends in "
+            f"{', '.join(FILES)}, not '{source}'{did_you_mean(source, sets.names())}"
+        )
+    if binarise is not None:
+        raise ArgumentError(f"binarise is for named data sets: leave it out for '{source}'")
+    return _from_file(path)
+
+
+def for_model(dataset: Dataset, cls: Any) -> Dataset:
+    """Renames the rows to what the model calls them: an RBM calls them "v"."""
+    names = [n for n in inspect.signature(cls.model).parameters if n not in ("self", "ppl")]
+    if "x" in names or not names or set(dataset.train) != {"x"}:
+        return dataset
+    train, test = ({names[0]: part["x"]} for part in (dataset.train, dataset.test))
+    return dataset._replace(train=train, test=test)
+
+
+def _from_file(path: Path) -> Dataset:
+    if not path.is_file():
+        raise DataError(f"there is no file '{path}'")
+    reader = {".npz": _read_npz, ".npy": _read_npy, ".csv": _read_csv}[path.suffix.lower()]
+    try:
+        train, test = reader(path)
+    except (OSError, ValueError, EOFError, BadZipFile, UnicodeDecodeError) as error:
+        if isinstance(error, DataError):
+            raise
+        raise DataError(f"'{path}' cannot be read: {_first_line(error)}") from error
+    return Dataset(
+        str(path),
+        train={"x": train.reshape(len(train), -1)},
+        test={"x": test.reshape(len(test), -1)},
+        shape=train.shape[1:],
+        description=f"{len(train)} rows to fit and {len(test)} held out",
+        source=str(path),
+    )
+
+
+def _read_npy(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    return _split(_rows(path, "its array", np.load(path, allow_pickle=False)))
+
+
+def _read_npz(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    with np.load(path, allow_pickle=False) as stored:
+        arrays = {name: stored[name] for name in stored.files}
+    if {"train", "test"} <= set(arrays):
+        train, test = (_rows(path, f"'{n}'", arrays[n]) for n in ("train", "test"))
+        if train.shape[1:] != test.shape[1:]:
+            raise DataError(
+                f"'{path}': rows of 'train' have shape {train.shape[1:]}, of 'test' "
+                f"{test.shape[1:]}: they must be alike"
+            )
+        return train, test
+    if len(arrays) != 1 and "x" not in arrays:
+        raise DataError(
+            f"'{path}' has the arrays {sorted(arrays)}: expected 'train' and 'test', 'x', or a "
+            "single one"
+        )
+    name = "x" if "x" in arrays else next(iter(arrays))
+    return _split(_rows(path, f"'{name}'", arrays[name]))
+
+
+def _read_csv(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        reader = csv.reader(file)
+        lines = [(reader.line_num, cells) for cells in reader if any(c.strip() for c in cells)]
+    titles: list[str] = []
+    if lines and all(_number(cell) is None for cell in lines[0][1]):
+        titles = lines.pop(0)[1]
+    if not lines:
+        raise DataError(f"'{path}' has no rows of numbers")
+    return _split(np.array([_csv_row(path, at, cells, lines, titles) for at, cells in lines]))
+
+
+def _csv_row(
+    path: Path, at: int, cells: list[str], lines: list[tuple[int, list[str]]], titles: list[str]
+) -> np.ndarray:
+    width = len(lines[0][1])
+    if len(cells) != width:
+        raise DataError(
+            f"'{path}', line {at}: {len(cells)} columns, where the first row has {width}"
+        )
+    values = [_number(cell) for cell in cells]
+    for i, (cell, value) in enumerate(zip(cells, values, strict=True)):
+        if value is None or not np.isfinite(value):
+            title = f" ('{titles[i].strip()}')" if i < len(titles) else ""
+            raise DataError(
+                f"'{path}', line {at}, column {i + 1}{title}: '{cell.strip()}' is not a finite "
+                "number: correct it, or leave the row out"
+            )
+    return np.array(values, np.float32)
+
+
+def _number(cell: str) -> float | None:
+    try:
+        return float(cell)
+    except ValueError:
+        return None
+
+
+def _rows(path: Path, name: str, array: np.ndarray) -> np.ndarray:
+    """Checks that an array has rows of finite numbers; returns it as float32."""
+    if array.dtype.kind not in "fiub" or array.ndim < 2 or not array.size:
+        raise DataError(
+            f"'{path}': {name} is {array.dtype} of shape {array.shape}: expected numbers of "
+            "shape (rows, columns)"
+        )
+    if not np.isfinite(array).all():
+        row, *column = np.argwhere(~np.isfinite(array))[0].tolist()
+        raise DataError(
+            f"'{path}': {name} is {array[(row, *column)]} in row {row}, column "
+            f"{', '.join(map(str, column))} (counted from 0): correct it, or leave the row out"
+        )
+    return array.astype(np.float32)
+
+
+def _split(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Holds out one row in five, the same ones each time."""
+    if len(rows) < HELD_OUT:
+        raise DataError(f"there are {len(rows)} rows: at least {HELD_OUT} are needed")
+    order = np.random.default_rng(0).permutation(len(rows))
+    size = len(rows) // HELD_OUT
+    return rows[np.sort(order[size:])], rows[np.sort(order[:size])]
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0] or type(error).__name__

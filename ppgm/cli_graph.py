@@ -1,0 +1,77 @@
+"""``ppgm graph``: the graph of a run's or a model's program."""
+
+__all__ = ["graph"]
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ppgm.errors import ArgumentError
+
+if TYPE_CHECKING:
+    from networkx import DiGraph
+
+FORMS = ("text", "mermaid", "dot", "png")
+
+
+@click.command()
+@click.argument("run_or_model")
+@click.option("--format", "form", type=click.Choice(FORMS), default="text", show_default=True)
+@click.option(
+    "--out",
+    type=click.Path(dir_okay=False),
+    help="File to write in place of the terminal; a picture needs one.  [RUN/graph.png]",
+)
+@click.option("--set", "sets", multiple=True, metavar="FIELD=VALUE", help="Field of a model.")
+@click.option("--data", help="Data that fixes the shapes.  [digits, or the run's]")
+@click.option("--host", type=click.Choice(["numpyro", "pyro"]), help="[numpyro, or the run's]")
+def graph(
+    run_or_model: str, form: str, out: str | None, sets: tuple[str, ...], data: str | None,
+    host: str | None,
+) -> None:  # fmt: skip
+    """Show RUN_OR_MODEL as a graph: sites, plates and what depends on what."""
+    from ppgm import graphs
+
+    folder = Path(run_or_model)
+    is_run = (folder / "manifest.json").exists()
+    found = (
+        _of_run(folder, sets, data, host) if is_run else _of_model(run_or_model, sets, data, host)
+    )
+    if form == "png":
+        from ppgm.cli_pictures import draw_graph, save_figure
+
+        path = Path(out) if out else (folder if is_run else Path(".")) / "graph.png"
+        click.echo(f"saved in {save_figure(draw_graph(found), path)}")
+        return
+    writers = {"text": graphs.to_text, "mermaid": graphs.to_mermaid, "dot": graphs.to_dot}
+    text = writers[form](found)
+    if out is None:
+        click.echo(text)
+        return
+    Path(out).write_text(f"{text.rstrip()}\n", encoding="utf-8")
+    click.echo(f"saved in {out}")
+
+
+def _of_run(folder: Path, sets: tuple[str, ...], data: str | None, host: str | None) -> "DiGraph":
+    import ppgm
+    from ppgm.cli_runs import opened
+
+    if sets:
+        raise ArgumentError(f"{folder} is a run, whose model is fixed: leave --set out")
+    run = opened(folder, data=data, host=host)
+    return ppgm.graph(run.fit.program, run.split("train"))
+
+
+def _of_model(name: str, sets: tuple[str, ...], data: str | None, host: str | None) -> "DiGraph":
+    import ppgm
+    from ppgm import registry
+    from ppgm.cli_data import for_model, load
+    from ppgm.cli_values import assignments, build
+
+    if "/" in name or Path(name).is_dir():
+        raise ArgumentError(f"'{name}' holds no run")
+    dataset = for_model(load(data or "digits"), registry.get("models", name))
+    columns = next(iter(dataset.train.values())).shape[1]
+    model = build("models", name, assignments(sets), defaults={"features": columns})
+    return ppgm.graph(ppgm.program(model, host=host or "numpyro"), dataset.train)
