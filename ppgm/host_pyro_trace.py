@@ -219,7 +219,7 @@ def kind_of(msg: Any) -> str:
 
 def is_auxiliary(msg: Any) -> bool:
     """Tells a draw of an automatic guide that is not a latent of the model."""
-    return bool(msg["infer"].get("is_auxiliary"))
+    return kind_of(msg) == "latent" and bool(msg["infer"].get("is_auxiliary"))
 
 
 def _aligned(value: Tensor, fn: Any) -> Tensor:

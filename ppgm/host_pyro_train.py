@@ -166,6 +166,8 @@ class PyroTrainer:
 
     def _update(self, player: str, loss: Tensor) -> None:
         leaves = self.leaves[player]
+        if not loss.requires_grad:
+            return
         # gradients of this player's parameters only: the others' are neither made nor touched
         grads = torch.autograd.grad(loss, leaves, materialize_grads=True)
         for leaf, grad in zip(leaves, grads, strict=True):

@@ -13,7 +13,7 @@ from typing import Any
 from ppgm import host as hosts
 from ppgm.errors import ArgumentError, ModelError, PpgmError
 from ppgm.rows import row_count
-from ppgm.sites import SiteTable, tabulate
+from ppgm.sites import SiteTable, check_match, tabulate
 
 
 @dataclass(frozen=True)
@@ -54,17 +54,32 @@ class Program:
         """
         host = hosts.load(self.host)
         try:
-            model = host.trace(self, "model", data)
-            guide = None if self.guide is None else host.trace(self, "guide", data)
+            model = host.trace(self, "model", data, finite=False)
+            guide = None
+            if self.guide is not None:
+                guide = host.trace(self, "guide", data, finite=False)
         except PpgmError:
             raise
         except Exception as error:
+            self._check_apart(host, data)
             shapes = {k: getattr(v, "shape", v) for k, v in data.items()}
             raise ModelError(
                 f"model or guide failed on data of shapes {shapes}, "
                 f"{type(error).__name__}: {error}"
             ) from error
         return tabulate(model, guide, data, row_count(data))
+
+    def _check_apart(self, host: Any, data: Mapping[str, Any]) -> None:
+        """Blames a mismatch of model and guide, if there is one, for a model that fails."""
+        if self.guide is None:
+            return
+        alone = replace(self, guide=None)
+        try:
+            model = host.trace(alone, "model", data, finite=False)
+            guide = host.trace(replace(alone, model=self.guide), "model", data, finite=False)
+        except Exception:  # then it is not for the other side that it fails
+            return
+        check_match(tabulate(model, guide, data, row_count(data)))
 
 
 def program(declaration: Any, *, host: str, seed: int = 0) -> Program:

@@ -185,12 +185,23 @@ def _check_pair(model: Site, guide: Site) -> None:
                 f"site '{model.name}' has {field} {here} in the model and {there} in the guide: "
                 "give both the same plates and `to_event`"
             )
-    if model.discrete != guide.discrete:
+    if not _supports_match(model, guide):
         raise ModelError(
             f"site '{model.name}' is {model.distribution} (support {model.support}) in the model "
-            f"and {guide.distribution} (support {guide.support}) in the guide: both must be "
-            "discrete or both continuous"
+            f"and {guide.distribution} (support {guide.support}) in the guide: the guide must "
+            "draw values that the model can have, both discrete or both continuous"
         )
+
+
+def _supports_match(model: Site, guide: Site) -> bool:
+    """Tells what is plainly wrong; a guide may have less support than the model, not more."""
+    if guide.distribution == "Delta":  # a point has no support of its own
+        return True
+    if model.discrete != guide.discrete:
+        return False
+    if model.discrete and model.enumerable:
+        return 0 < guide.enumerable <= model.enumerable
+    return model.discrete or guide.support != "real" or model.support == "real"
 
 
 def _site(name: str, side: str, r: Record, data: set[str]) -> Site:
