@@ -7,6 +7,7 @@ that swapping one for another changes one word.
 __all__ = ["infer", "sample"]
 
 from collections.abc import Mapping
+from inspect import signature
 from typing import Any
 
 import numpy as np
@@ -60,7 +61,7 @@ def infer(
     check_support(table, arrays)
     match method:
         case SVI():
-            found = _svi(start, arrays, table, method, seed, progress)
+            found = _svi(start, arrays, table, method, seed, progress=progress)
         case Guide():
             found = _guide([start], arrays, table, method.draws, seed, {})
         case Importance():
@@ -84,7 +85,12 @@ def infer(
 
 
 def sample(
-    fit: Fit, n: int = 1, *, seed: int = 0, data: Mapping[str, Any] | None = None, steps: int = 1000
+    fit: Fit,
+    n: int = 1,
+    *,
+    seed: int = 0,
+    data: Mapping[str, Any] | None = None,
+    steps: int = 1000,
 ) -> Arrays:
     """Draws new data from a trained model.
 
@@ -120,7 +126,8 @@ def _by_kernel(fit: Fit, n: int, seed: int, steps: int) -> Arrays:
     """Draws rows at the ends of chains of the declaration's kernel, from random bits."""
     size = fit.program.declaration.features
     bits = np.random.default_rng(seed).integers(0, 2, (n, size)).astype(float)
-    host, name = hosts.load(fit.program.host), fit.config["objective"].on
+    host = hosts.load(fit.program.host)
+    name = list(signature(fit.program.declaration.kernel).parameters)[1]  # after ppl
     ends = host.kernel(fit.program, fit.params, {name: bits}, bits, steps, seed)
     return {name: ends}
 
@@ -131,11 +138,12 @@ def _untrained(program: Program, data: Arrays) -> Fit:
 
 
 def _svi(
-    start: Fit, data: Arrays, table: SiteTable, method: SVI, seed: int, progress: bool | None
+    start: Fit, data: Arrays, table: SiteTable, method: SVI, seed: int, *, progress: bool | None
 ) -> Posterior:
     fits = []
     for chain in range(method.chains):
-        before = start if start.history else start.program
+        # without the state of an earlier fit, from which chains would all go on alike
+        before = start._replace(state={}) if start.history else start.program
         fits.append(
             fit(
                 before, data, method.objective, steps=method.steps, batch_size=method.batch_size,
@@ -186,7 +194,8 @@ def _importance(
     sites = {s.name: s for s in table.model + table.guide}
 
     def pick(name: str, value: np.ndarray) -> np.ndarray:
-        return _take_rows(value, chosen, sites[name].plates if name in sites else table.rows, table)
+        plates = sites[name].plates if name in sites else table.rows
+        return _take_rows(value, chosen, plates, table)
 
     k_hat = diagnostics.pareto_k(log_w) if len(log_w) >= diagnostics.FEWEST else None
     return Posterior(
@@ -283,7 +292,8 @@ def _stack(runs: list[Arrays]) -> Arrays:
 
 def _dims(table: SiteTable, found: Posterior) -> dict[str, tuple[str, ...]]:
     """Names the batch axes of sites, and the rows of statistics, by plates."""
-    sites = {s.name: s.plates for s in table.model + table.guide if s.kind in ("latent", "observed")}
+    kinds = ("latent", "observed")
+    sites = {s.name: s.plates for s in table.model + table.guide if s.kind in kinds}
     by_row = [n for n, v in found.sample_stats.items() if v.ndim == 2 + len(table.rows)]
     return sites | dict.fromkeys([*by_row, "k_hat"], table.rows)
 

@@ -193,7 +193,7 @@ def _fit(tail: _Tail, roundoff: float) -> tuple[np.ndarray, np.ndarray]:
     k, sigma = _zhang_stephens(np.where(enough, tail.excess, 1.0), tail.size)
     spread = tail.log_w[-1] - tail.cutoff
     flat = np.isfinite(tail.log_w[-1]) & (spread <= roundoff)
-    return np.where(enough, k, np.where(flat, 0.0, np.inf)), sigma
+    return np.where(flat, 0.0, np.where(enough, k, np.inf)), sigma
 
 
 def _zhang_stephens(x: np.ndarray, n: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

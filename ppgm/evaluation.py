@@ -37,7 +37,8 @@ class Evidence(NamedTuple):
     """Estimates of log p(x).
 
     Attributes:
-        log_likelihood: By row, ``(N,)``, nats; with global latents one value, ``(1,)``.
+        log_likelihood: By row, ``(N,)``, nats; with global latents one value, ``(1,)``; with
+            several row plates an axis for each.
         row_errors: Their Monte Carlo standard errors, ``(N,)``.
         ess: Effective sample size of each row's weights, ``(N,)``, of `particles`; NaN where
             the exact value stands in for an estimate.
@@ -61,22 +62,22 @@ class Evidence(NamedTuple):
     @property
     def standard_error(self) -> float:
         """Standard error of `mean` as an estimate for new rows; of one row, Monte Carlo only."""
-        if len(self.log_likelihood) == 1:
+        if self.log_likelihood.size == 1:
             return self.monte_carlo_error
-        return float(self.log_likelihood.std(ddof=1) / np.sqrt(len(self.log_likelihood)))
+        return float(self.log_likelihood.std(ddof=1) / np.sqrt(self.log_likelihood.size))
 
     @property
     def monte_carlo_error(self) -> float:
         """Standard error of `mean` as an estimate for these rows: that of the draws alone."""
-        return float(np.sqrt(np.square(self.row_errors).sum()) / len(self.row_errors))
+        return float(np.sqrt(np.square(self.row_errors).sum()) / self.row_errors.size)
 
     def __str__(self) -> str:
         if np.isnan(self.ess).all():
             return (
                 f"exact log p(x) = {self.mean:.3f} +- {self.standard_error:.3f} nats per row "
-                f"({len(self.log_likelihood)} rows)"
+                f"({self.log_likelihood.size} rows)"
             )
-        rows, good = len(self.log_likelihood), diagnostics.good_k(self.particles)
+        rows, good = self.log_likelihood.size, diagnostics.good_k(self.particles)
         bad = int((self.k_hat > good).sum())
         lines = [
             f"log p(x) = {self.mean:.3f} +- {self.standard_error:.3f} nats per row "
@@ -87,8 +88,8 @@ class Evidence(NamedTuple):
             + (": more particles, or a better guide, before trusting them" if bad else ""),
         ]
         if self.exact is not None:
-            exact = self.exact.mean()
-            lines.append(f"exact log p(x) = {exact:.3f}, above the estimate by {exact - self.mean:.3f}")
+            exact, gap = self.exact.mean(), self.exact.mean() - self.mean
+            lines.append(f"exact log p(x) = {exact:.3f}, above the estimate by {gap:.3f}")
         return "\n".join(lines)
 
 
@@ -146,7 +147,8 @@ def evaluate(
     if particles < diagnostics.FEWEST:
         raise ArgumentError(f"particles must be at least 25 for k-hat, not {particles}")
 
-    log_w = np.concatenate(list(_log_weights(fit, table, arrays, particles, chunk, seed)), axis=1)
+    parts = list(_log_weights(fit, table, arrays, particles, chunk, seed))
+    log_w = np.concatenate(parts, axis=_row_axis(table))
     value, error = diagnostics.log_mean_exp(log_w)
     k_hat, ess = diagnostics.pareto_k(log_w), diagnostics.ess(log_w)
     return Evidence(value, error, ess, k_hat, exact, particles)
@@ -176,14 +178,29 @@ def active_units(
     """
     if fit.program.guide is None:
         raise EstimatorError("the program has no guide: active units are coordinates of its draws")
+    if draws < 2:
+        raise ArgumentError(f"draws must be at least 2, to tell noise from signal, not {draws}")
+    arrays = {name: as_array(name, value) for name, value in data.items()}
+    check_finite(arrays)
+    _check_unit_site(_table(fit.program, arrays), site, row_count(arrays))
     host = hosts.load(fit.program.host)
-    found = host.sample(fit.program, "guide", fit.params, data, draws, seed)
-    if site not in found:
-        raise ArgumentError(f"site must be a site of the guide, {sorted(found)}, not '{site}'")
-    z = found[site].astype(float)
+    z = host.sample(fit.program, "guide", fit.params, arrays, draws, seed)[site].astype(float)
     noise = z.var(axis=0, ddof=1).mean(axis=0) / draws
     variance = np.maximum(z.mean(axis=0).var(axis=0, ddof=1) - noise, 0.0)
     return ActiveUnits(variance, variance > threshold)
+
+
+def _check_unit_site(table: SiteTable, site: str, rows: int | None) -> None:
+    found = {s.name: s for s in table.select("guide", "latent")}
+    if site not in found:
+        raise ArgumentError(f"site must be a site of the guide, {sorted(found)}, not '{site}'")
+    if found[site].plates[:1] not in [(name,) for name in table.data_plates]:
+        raise ArgumentError(
+            f"site '{site}' lies in plates {found[site].plates}: active units are of a site with "
+            "one row per datum, whose first plate follows the data"
+        )
+    if rows is None or rows < 2:
+        raise ArgumentError(f"active units need at least 2 rows of data, not {rows}")
 
 
 def _table(program: Program, data: Mapping[str, Any]) -> SiteTable:
@@ -215,7 +232,7 @@ def _log_weights(
     chunk: int | None,
     seed: int,
 ) -> Iterator[np.ndarray]:
-    """Yields log weights ``(K, rows)`` of chunks of rows, all of one size but the last."""
+    """Yields log weights ``(K, *rows)`` of chunks of rows, all of one size but the last."""
     weigh = hosts.load(fit.program.host).weigher(fit.program, fit.params, data)
     rows = row_count(data)
     if rows is None or not set(table.rows) & set(table.data_plates):
@@ -227,4 +244,9 @@ def _log_weights(
         draw = int(np.random.SeedSequence([seed, i]).generate_state(1)[0])
         # the last chunk is filled up with rows seen before: one shape, compiled once
         found = weigh(take(data, index % rows), particles, draw)
-        yield found[:, index < rows].astype(float)
+        yield np.compress(index < rows, found, axis=_row_axis(table)).astype(float)
+
+
+def _row_axis(table: SiteTable) -> int:
+    """Returns the axis of log weights that follows the rows of the data."""
+    return 1 + next((i for i, name in enumerate(table.rows) if name in table.data_plates), 0)

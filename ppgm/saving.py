@@ -5,7 +5,6 @@ __all__ = ["describe", "load", "move", "save"]
 from pathlib import Path
 from typing import Any
 
-
 from ppgm import specs, store
 from ppgm.errors import ArgumentError, PpgmError, StorageError
 from ppgm.fitting import Fit
@@ -37,8 +36,7 @@ def load(folder: str | Path, *, program: Program | None = None, host: str | None
         host: Host to load a declaration on, if not the one it was trained on.
 
     Raises:
-        StorageError: If the folder holds no run, or a damaged one; or if the saved parameters do
-            not fit the program.
+        StorageError: If the folder holds no run, or a damaged one.
         ArgumentError: If a program is needed and not given.
     """
     stored = store.load(folder)
