@@ -200,8 +200,9 @@ def _gradient_edges(source: Program, data: Mapping[str, Any]) -> Iterator[tuple[
         given = {n: m["value"].detach() for n, m in sites.items()}
         parents = {n.split("$$$")[0] + f"/{n}": work.leaves.tensors[n] for n in work.groups["model"]}
         for name, msg in sites.items():
-            if kind_of(msg) == "observed" and given[name].is_floating_point():
-                given[name] = given[name].clone().requires_grad_()
+            floating = given[name].is_floating_point() or source.declaration is not None
+            if kind_of(msg) == "observed" and floating:
+                given[name] = OPS.float(given[name]).clone().requires_grad_()
                 parents[f"{name}/"] = given[name]
         for name, msg in runner._run("model", given, 1).sites.items():
             implicit = kind_of(msg) == "deterministic"
