@@ -119,7 +119,8 @@ def _following(program: Program, table: SiteTable, batch: Mapping[str, Any]) -> 
     other = size - 1 if size > 1 else 2
     rows = np.arange(other) % size
     host = hosts.load(program.host)
-    again = tabulate(host.trace(program, "model", take(batch, rows)), None, batch, other)
+    records = host.trace(program, "model", take(batch, rows), finite=False)
+    again = tabulate(records, None, batch, other)
     found = tuple(
         n
         for n, p in table.plates.items()

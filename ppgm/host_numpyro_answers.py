@@ -48,13 +48,33 @@ def trace(
     params: Mapping[str, np.ndarray] | None = None,
     seed: int = 0,
     values: Mapping[str, np.ndarray] | None = None,
+    *,
+    finite: bool = True,
 ) -> dict[str, Record]:
-    """Runs one side once and returns its statements; the model after the guide, at its draws."""
+    """Runs one side once and returns its statements; the model after the guide, at its draws.
+
+    Without `finite`, whether values are finite is not looked at, and shapes alone are run.
+    """
     setup = open_setup(source, data, params, seed)
     arrays = {k: to_array(v) for k, v in data.items()}
+    static = {k: v for k, v in arrays.items() if not isinstance(v, jax.Array)}
+    traced = {k: v for k, v in arrays.items() if k not in static}
     given = {k: to_array(v) for k, v in (values or {}).items()}
-    sites = _trace_sides(setup, arrays, jax.random.key(seed), given)[side]
-    return _records(sites, setup, side)
+    found: dict[str, Record] = {}
+
+    def look(key: Array, traced: dict[str, Array], *, finite: bool) -> None:
+        sites = _trace_sides(setup, {**traced, **static}, key, given)[side]
+        found.update(_records(sites, setup, side, finite=finite))
+
+    key = jax.random.key(seed)
+    try:
+        if not finite:
+            jax.eval_shape(partial(look, finite=False), key, traced)
+    except (jax.errors.JAXTypeError, jax.errors.JAXIndexError):  # it looks at numbers
+        found.clear()
+    if not found:
+        look(key, traced, finite=finite)
+    return found
 
 
 def table_of(

@@ -93,6 +93,7 @@ class NumpyroNamespace:
                 f"not '{constraint}'"
             )
 
+        @jax.ensure_compile_time_eval()
         def start(_: Array) -> Array:
             value = init() if callable(init) else init
             return jnp.asarray(asarray(value), jnp.result_type(float))
@@ -107,13 +108,17 @@ class NumpyroNamespace:
             return modules.nnx_module(name, net)
         if any(origin.startswith("flax.linen") for origin in origins):
             return modules.flax_module(name, net, **options)
-        return numpyro.param(
-            f"{name}$params",
-            lambda _: build(net, net.initial(self.seed, name), jnp.result_type(float)),
-        )
+        return numpyro.param(f"{name}$params", lambda _: _built(net, name, self.seed))
 
     def distribution(self, portable: Any) -> dist.Distribution:
         return PortableDistribution(portable, tuple(portable.batch_shape))
+
+
+def _built(net: Any, name: str, seed: int) -> eqx.Module:
+    dtype = jnp.result_type(float)
+    with jax.ensure_compile_time_eval():  # numbers, even where the program runs abstractly
+        weights = {n: jnp.asarray(v, dtype) for n, v in net.initial(seed, name).items()}
+    return build(net, weights, dtype)
 
 
 class JaxRng:

@@ -153,15 +153,37 @@ def open_setup(
     params: Mapping[str, np.ndarray] | None = None,
     seed: int = 0,
 ) -> Setup:
-    """Runs guide and model once to find the parameters, then sets those that are given."""
-    own = seeded(source, seed)
+    """Runs guide and model once to find the parameters, then sets those that are given.
+
+    The run is abstract where the program allows it: shapes without numbers take milliseconds,
+    and hundreds of operations compiled one by one take seconds.
+    """
+    own, key = seeded(source, seed), jax.random.key(seed)
     arrays = {k: to_array(v) for k, v in data.items()}
+    static = {k: v for k, v in arrays.items() if not isinstance(v, jax.Array)}
+    traced = {k: v for k, v in arrays.items() if k not in static}
+    setups: list[Setup] = []
+
+    def find(key: Array, traced: dict[str, Array]) -> Params:
+        setups[:] = [_find(own, key, {**traced, **static})]
+        return setups[0].params
+
+    try:
+        jax.eval_shape(lambda key, traced: find(key, traced) and None, key, traced)
+        if any(isinstance(v, jax.core.Tracer) for v in jax.tree.leaves(setups[0].params)):
+            found = jax.jit(find)(key, traced)  # initial values that depend on the key or the data
+            setups[:] = [setups[0]._replace(params=found)]
+    except (jax.errors.JAXTypeError, jax.errors.JAXIndexError):  # the program looks at numbers, to count groups for instance
+        find(key, traced)
+    return setups[0]._replace(params=unflatten(setups[0].params, params or {}))
+
+
+def _find(own: Program, key: Array, data: Mapping[str, Any]) -> Setup:
     found: Params = {}
     constraints, groups, dims, values = {}, {}, 0, {}
     for side in ("guide", "model"):
         call = getattr(own, side)
-        key = jax.random.key(seed)
-        sites = {} if call is None else run(call, found, key, arrays, values=values)
+        sites = {} if call is None else run(call, found, key, data, values=values)
         _refuse_mutable(sites, side)
         mine = {n: s for n, s in sites.items() if s["type"] == "param"}
         found |= {n: s["value"] for n, s in mine.items()}
@@ -169,7 +191,7 @@ def open_setup(
         values = {n: s["value"] for n, s in sites.items() if s["type"] in ("sample", "plate")}
         groups[side] = tuple(mine)
         dims = max([dims, *(-p.dim for s in sites.values() for p in plates_of(s, sites))])
-    return Setup(own, unflatten(found, params or {}), constraints, groups, dims)
+    return Setup(own, found, constraints, groups, dims)
 
 
 def _refuse_mutable(sites: Mapping[str, Any], side: str) -> None:
@@ -205,7 +227,7 @@ def kind_of(site: Mapping[str, Any]) -> str:
 
 def is_auxiliary(site: Mapping[str, Any]) -> bool:
     """Tells a draw of an automatic guide that is not a latent of the model."""
-    return bool((site.get("infer") or {}).get("is_auxiliary"))
+    return kind_of(site) == "latent" and bool((site.get("infer") or {}).get("is_auxiliary"))
 
 
 def to_term(
