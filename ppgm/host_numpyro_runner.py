@@ -185,6 +185,10 @@ class NumpyroRunner:
         given = {}
         for name, fn, support, column in zip(names, fns, supports, index, strict=True):
             values = support[column].reshape((-1,) + (1,) * len(fn.batch_shape) + fn.event_shape)
-            shape = (index.shape[1], *fn.batch_shape, *fn.event_shape)
+            # in the plate of particles a value has an axis for every plate of the program
+            plated = self.program.declaration is not None
+            spare = (1,) * (self.dims - len(fn.batch_shape)) if plated else ()
+            values = values.reshape((len(values), *spare, *values.shape[1:]))
+            shape = (index.shape[1], *spare, *fn.batch_shape, *fn.event_shape)
             given[name] = jnp.asarray(np.broadcast_to(values, shape))
         return given, index.shape[1]

@@ -72,7 +72,7 @@ class ELBO(AbstractBound):
         rows = self.rows(weights, beta=beta)
         plain = rows if isinstance(beta, float | int) and beta == 1 else self.rows(weights)
         view.record("bound", -view.mean(plain))
-        score = sum(_block_score(b, view) for b in weights.blocks)
+        score = sum(_block_score(b, weights.log_mass, view) for b in weights.blocks)
         return view.mean(rows) - score / self.particles
 
     def rows(self, weights: Weights, beta: Array | float = 1.0) -> Array:
@@ -118,7 +118,14 @@ class ELBO(AbstractBound):
             )
 
 
-def _block_score(block: Block, view: View) -> Array:
-    """Is zero; its gradient is the score-function term of one block, summed over particles."""
+def _block_score(block: Block, log_mass: Array | None, view: View) -> Array:
+    """Is zero; its gradient is the score-function term of one block, summed over particles.
+
+    Beside an enumerated global site a particle counts with the mass of its value.
+    """
     stop = view.ops.stop_gradient
-    return (stop(block.signal) * (block.score - stop(block.score)) * block.scale).sum()
+    terms = stop(block.signal) * (block.score - stop(block.score)) * block.scale
+    if log_mass is not None:
+        mass = view.ops.np.exp(stop(log_mass))
+        terms = mass.reshape((-1,) + (1,) * (terms.ndim - 1)) * terms
+    return terms.sum()
