@@ -52,7 +52,7 @@ def cli() -> None:
     ppgm demo                                     a tour on real data
     ppgm fit vae --objective iwae --particles 5   train; see ppgm fit --help
     ppgm compare runs/a runs/b                    which of two runs is better
-    """
+    """  # noqa: D301 (click's mark is a backspace)
 
 
 @cli.command("list")
@@ -81,8 +81,13 @@ def list_(kind: str | None, form: str) -> None:
 
 @cli.command()
 @click.option("--out", type=click.Path(file_okay=False), default="runs/demo", show_default=True)
-@click.option("--host", type=click.Choice(["numpyro", "pyro"]), default="numpyro",
-              show_default=True, help="Host that trains everything.")  # fmt: skip
+@click.option(
+    "--host",
+    type=click.Choice(["numpyro", "pyro"]),
+    default="numpyro",
+    show_default=True,
+    help="Host that trains everything.",
+)
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 @click.option("--quick", is_flag=True, help="A few steps of everything: a check, no results.")
 def demo(out: str, host: str, seed: int, quick: bool) -> None:  # noqa: FBT001

@@ -40,9 +40,15 @@ def _particles(default: int) -> Any:
 @_DATA
 @_SEED
 def evaluate(
-    run: str, particles: int, chunk: int | None, rows: int | None, form: str, split: str,
-    data: str | None, seed: int,
-) -> None:  # fmt: skip
+    run: str,
+    particles: int,
+    chunk: int | None,
+    rows: int | None,
+    form: str,
+    split: str,
+    data: str | None,
+    seed: int,
+) -> None:
     """Estimate log p(x) of held-out rows, with how far it can be trusted."""
     import ppgm
     from ppgm.cli_runs import opened
@@ -57,17 +63,28 @@ def evaluate(
 @click.command()
 @_RUN
 @click.option("--method", default="guide", show_default=True, help="See ppgm list methods.")
-@click.option("--option", "options", multiple=True, metavar="FIELD=VALUE",
-              help="Field of the method, such as draws=500.")  # fmt: skip
+@click.option(
+    "--option",
+    "options",
+    multiple=True,
+    metavar="FIELD=VALUE",
+    help="Field of the method, such as draws=500.",
+)
 @click.option("--rows", type=click.IntRange(min=1), default=20, show_default=True)
 @click.option("--out", type=click.Path(dir_okay=False), help="[RUN/posterior.nc]")
 @_SPLIT
 @_DATA
 @_SEED
 def infer(
-    run: str, method: str, options: tuple[str, ...], rows: int, out: str | None, split: str,
-    data: str | None, seed: int,
-) -> None:  # fmt: skip
+    run: str,
+    method: str,
+    options: tuple[str, ...],
+    rows: int,
+    out: str | None,
+    split: str,
+    data: str | None,
+    seed: int,
+) -> None:
     """Draw from the posterior of a few rows' latents, into a netCDF file for ArviZ."""
     import ppgm
     from ppgm.cli_runs import opened
@@ -85,8 +102,11 @@ def infer(
 @click.command()
 @_RUN
 @click.option("-n", "--count", type=click.IntRange(min=1), default=64, show_default=True)
-@click.option("--out", type=click.Path(dir_okay=False),
-              help="File: .npz for arrays, .png for a picture.  [RUN/samples.npz]")  # fmt: skip
+@click.option(
+    "--out",
+    type=click.Path(dir_okay=False),
+    help="File: .npz for arrays, .png for a picture.  [RUN/samples.npz]",
+)
 @_SEED
 def sample(run: str, count: int, out: str | None, seed: int) -> None:
     """Draw new rows from a trained model."""
@@ -115,9 +135,13 @@ def sample(run: str, count: int, out: str | None, seed: int) -> None:
 @_DATA
 @_SEED
 def compare(
-    runs: tuple[str, ...], particles: int, rows: int | None, split: str, data: str | None,
+    runs: tuple[str, ...],
+    particles: int,
+    rows: int | None,
+    split: str,
+    data: str | None,
     seed: int,
-) -> None:  # fmt: skip
+) -> None:
     """Compare RUNS on the same rows: bounds, log p(x), and differences from the first."""
     import ppgm
     from ppgm.cli_runs import opened
@@ -158,12 +182,14 @@ def _compared(run: "Run", evidence: "Evidence") -> tuple[object, ...]:
     ends = [history[n][-1] if n in history else float("nan") for n in ("bound", "validation")]
     bad, rows = unreliable(evidence), len(evidence.log_likelihood)
     return (
-        run.folder, type(run.fit.program.declaration).__name__,
-        type(run.fit.config["objective"]).__name__, run.fit.program.host,
+        run.folder,
+        type(run.fit.program.declaration).__name__,
+        type(run.fit.config["objective"]).__name__,
+        run.fit.program.host,
         *(tables.number(end, 3) for end in ends),
         tables.measured(evidence.mean, evidence.standard_error, 3),
         "exact" if evidence.exact is evidence.log_likelihood else f"{bad} of {rows}",
-    )  # fmt: skip
+    )
 
 
 def _check_same(runs: "list[Run]", split: str) -> None:
@@ -198,4 +224,5 @@ def _save_samples(run: "Run", count: int, path: Path, seed: int) -> None:
     import ppgm
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    np.savez_compressed(path, **ppgm.sample(run.fit, count, seed=seed))
+    arrays: dict[str, Any] = ppgm.sample(run.fit, count, seed=seed)
+    np.savez_compressed(path, **arrays)

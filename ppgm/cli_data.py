@@ -85,11 +85,13 @@ def _from_file(path: Path) -> Dataset:
 
 
 def _read_npy(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    return _split(_rows(path, "its array", np.load(path, allow_pickle=False)))
+    with path.open("rb") as file:
+        return _split(_rows(path, "its array", np.load(file, allow_pickle=False)))
 
 
 def _read_npz(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    with np.load(path, allow_pickle=False) as stored:
+    # np.load leaves a damaged file open when it opens it itself
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
         arrays = {name: stored[name] for name in stored.files}
     if {"train", "test"} <= set(arrays):
         train, test = (_rows(path, f"'{n}'", arrays[n]) for n in ("train", "test"))

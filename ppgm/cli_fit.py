@@ -37,13 +37,20 @@ OBJECTIVES = {"generator": "gan", "rbm": "cd", "sbn": "vimco"}
     "--seed", type=click.IntRange(min=0), help="Seed of weights, minibatches and draws.  [0]"
 )
 @click.option("--set", "sets", multiple=True, metavar="FIELD=VALUE", help="Field of the model.")
-@click.option("--option", "options", multiple=True, metavar="FIELD=VALUE",
-              help="Field of the objective.")  # fmt: skip
-@click.option("--optimiser-option", "tuning", multiple=True, metavar="FIELD=VALUE",
-              help="Field of the optimiser.")  # fmt: skip
+@click.option(
+    "--option", "options", multiple=True, metavar="FIELD=VALUE", help="Field of the objective."
+)
+@click.option(
+    "--optimiser-option",
+    "tuning",
+    multiple=True,
+    metavar="FIELD=VALUE",
+    help="Field of the optimiser.",
+)
 @click.option("--validation", is_flag=True, help="Log the bound of the held-out rows as well.")
-@click.option("--out", type=click.Path(file_okay=False),
-              help="Run folder.  [runs/MODEL-OBJECTIVE-HOST]")  # fmt: skip
+@click.option(
+    "--out", type=click.Path(file_okay=False), help="Run folder.  [runs/MODEL-OBJECTIVE-HOST]"
+)
 @click.option("--resume", is_flag=True, help="Go on from the run in --out.")
 @click.option("--overwrite", is_flag=True, help="Replace the run in --out.")
 @click.option("--pictures/--no-pictures", default=True, help="Draw PNG files into the folder.")
@@ -58,7 +65,7 @@ def fit(**given: Any) -> None:
 
     MODEL is a name of `ppgm list models`. Fields of the model such as `features` that follow
     from the data are filled in.
-    """
+    """  # noqa: D301 (click's mark is a backspace)
     from ppgm.cli_pictures import pictures
 
     if given["epochs"] is None and given["steps"] is None:
@@ -91,10 +98,16 @@ def _started(given: dict[str, Any]) -> "Run":
     objective = build("objectives", name, _options(given))
     program = ppgm.program(model, host=host, seed=seed)
     trained = ppgm.fit(
-        program, data.train, objective, epochs=given["epochs"], steps=given["steps"],
-        batch_size=_batch(given, data), optimiser=_optimiser(given) or build("optimisers", "adam", {}),
-        seed=seed, validation=data.test if given["validation"] else None,
-    )  # fmt: skip
+        program,
+        data.train,
+        objective,
+        epochs=given["epochs"],
+        steps=given["steps"],
+        batch_size=_batch(given, data),
+        optimiser=_optimiser(given) or build("optimisers", "adam", {}),
+        seed=seed,
+        validation=data.test if given["validation"] else None,
+    )
     trained = remember(trained, source, given["binarise"], given["data_seed"])
     return Run(folder, trained, data)
 
@@ -120,13 +133,16 @@ def _resumed(given: dict[str, Any]) -> tuple["Run", dict[str, Any]]:
     if given["objective"] is None and objective:
         raise ArgumentError("--option and --particles need --objective in a run that is resumed")
     trained = ppgm.fit(
-        run.fit, run.data.train,
+        run.fit,
+        run.data.train,
         build("objectives", given["objective"], objective) if given["objective"] else None,
-        epochs=given["epochs"], steps=given["steps"],
+        epochs=given["epochs"],
+        steps=given["steps"],
         batch_size=given["batch_size"] or run.fit.config["batch_size"],
-        optimiser=_optimiser(given), seed=given["seed"],
+        optimiser=_optimiser(given),
+        seed=given["seed"],
         validation=run.data.test if given["validation"] else None,
-    )  # fmt: skip
+    )
     kept = {"data": {**run.fit.config.get("data", {}), **_source(given)}}
     return run._replace(fit=trained._replace(config={**trained.config, **kept})), run.fit.config
 

@@ -27,9 +27,13 @@ FORMS = ("text", "mermaid", "dot", "png")
 @click.option("--data", help="Data that fixes the shapes.  [digits, or the run's]")
 @click.option("--host", type=click.Choice(["numpyro", "pyro"]), help="[numpyro, or the run's]")
 def graph(
-    run_or_model: str, form: str, out: str | None, sets: tuple[str, ...], data: str | None,
+    run_or_model: str,
+    form: str,
+    out: str | None,
+    sets: tuple[str, ...],
+    data: str | None,
     host: str | None,
-) -> None:  # fmt: skip
+) -> None:
     """Show RUN_OR_MODEL as a graph: sites, plates and what depends on what."""
     from ppgm import graphs
 

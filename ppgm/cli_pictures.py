@@ -4,7 +4,7 @@ __all__ = ["bound_curve", "draw_graph", "draw_samples", "pictures", "save_figure
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import networkx as nx
 import numpy as np
@@ -18,6 +18,8 @@ from ppgm.errors import missing
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+ROWS = 500
+"""Held-out rows whose latents are drawn."""
 SHOWN = 12
 DRAWS = 100
 """Draws of the model that a reconstruction is the mean of."""
@@ -25,12 +27,13 @@ DRAWS = 100
 
 def pictures(run: Run, *, seed: int = 0) -> list[Path]:
     """Draws what there is to draw of a run into its folder, and returns the files."""
-    makers: dict[str, Callable[[], "Figure | None"]] = {
+    draws = _guide_draws(run, seed)
+    makers: dict[str, Callable[[], Figure | None]] = {
         "curve.png": lambda: bound_curve(run),
         "samples.png": lambda: draw_samples(run, seed=seed),
-        "reconstructions.png": lambda: _reconstructions(run, seed),
-        "latent.png": lambda: _latent(run, seed),
-        "graph.png": lambda: draw_graph(ppgm.graph(run.fit.program, run.split("train"))),
+        "reconstructions.png": lambda: _reconstructions(run, draws, seed + 1),
+        "latent.png": lambda: _latent(run, draws),
+        "graph.png": lambda: draw_graph(ppgm.graph(run.fit.program, run.split("test"))),
     }
     return list(_saved(run.folder, makers))
 
@@ -78,19 +81,6 @@ def draw_graph(graph: nx.DiGraph) -> "Figure":
     return figure
 
 
-def _guide_means(run: Run, split: str, rows: int | None, seed: int) -> np.ndarray | None:
-    """Returns the guide's means of the first continuous latent, ``(N, L)``, or None."""
-    data = run.split(split, rows)
-    sites = run.fit.program.sites(run.split(split, 8))
-    named = [s.name for s in sites.select("guide", "latent") if s.plates and not s.discrete]
-    if not named:
-        return None
-    draws = hosts.load(run.fit.program.host).sample(
-        run.fit.program, "guide", run.fit.params, data, DRAWS, seed
-    )
-    return draws[named[0]].mean(0).reshape(len(_rows(run, split, rows)), -1)
-
-
 def _saved(folder: Path, makers: dict[str, Callable[[], "Figure | None"]]) -> Iterator[Path]:
     for name, make in makers.items():
         figure = make()
@@ -114,27 +104,44 @@ def _observed(run: Run, found: dict[str, Any]) -> np.ndarray:
     return np.asarray(found[_site(run)], float)
 
 
-def _reconstructions(run: Run, seed: int) -> "Figure | None":
-    """Draws held-out rows over the means of the model's draws at draws of the guide."""
-    if len(run.data.shape) != 2 or run.fit.program.guide is None:
+class _Draws(NamedTuple):
+    """Draws of the guide for held-out rows: one pass that several pictures share."""
+
+    rows: dict[str, np.ndarray]
+    sites: dict[str, np.ndarray]
+    continuous: tuple[str, ...]
+
+
+def _guide_draws(run: Run, seed: int) -> _Draws | None:
+    """Draws from the guide, ``(DRAWS, N, *event)`` by latent site; None without a guide."""
+    fit = run.fit
+    if fit.program.guide is None:
         return None
-    data, fit = run.split("test", SHOWN), run.fit
-    host = hosts.load(fit.program.host)
-    given = host.sample(fit.program, "guide", fit.params, data, DRAWS, seed)
-    latent = [s.name for s in fit.program.sites(data).select("guide", "latent")]
-    drawn = host.sample(
-        fit.program, "model", fit.params, data, DRAWS, seed + 1, {n: given[n] for n in latent}
+    rows = run.split("test", ROWS)
+    latent = fit.program.sites(rows).select("guide", "latent")
+    found = hosts.load(fit.program.host).sample(
+        fit.program, "guide", fit.params, rows, DRAWS, seed
     )
-    means = _observed(run, drawn).mean(0)
-    return plots.reconstructions(_rows(run, "test", SHOWN), means, run.data.shape)
+    continuous = tuple(s.name for s in latent if s.plates and not s.discrete)
+    return _Draws(rows, {s.name: found[s.name] for s in latent}, continuous)
 
 
-def _latent(run: Run, seed: int) -> "Figure | None":
-    if run.fit.program.guide is None:
+def _reconstructions(run: Run, draws: _Draws | None, seed: int) -> "Figure | None":
+    """Draws held-out rows over the means of the model's draws at draws of the guide."""
+    if len(run.data.shape) != 2 or draws is None:
         return None
-    means = _guide_means(run, "test", 1000, seed)
-    if means is None:
+    fit = run.fit
+    found = hosts.load(fit.program.host).sample(
+        fit.program, "model", fit.params, draws.rows, DRAWS, seed, draws.sites
+    )
+    means = _observed(run, found).mean(0)[:SHOWN]
+    return plots.reconstructions(draws.rows[_site(run)][:SHOWN], means, run.data.shape)
+
+
+def _latent(run: Run, draws: _Draws | None) -> "Figure | None":
+    if draws is None or not draws.continuous:
         return None
+    means = draws.sites[draws.continuous[0]].mean(0)
     labels = run.labels("test")
     labels = None if labels is None else labels[: len(means)]
     return plots.latent(means, labels, title=f"posterior means, {_name(run)}")

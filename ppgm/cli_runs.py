@@ -3,7 +3,7 @@
 __all__ = ["Run", "opened", "remember"]
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -56,7 +56,7 @@ def opened(folder: str | Path, *, data: str | None = None, host: str | None = No
         ArgumentError: The run was saved without its data set, and none is given.
     """
     fit = ppgm.load(folder, host=host)
-    facts = fit.config.get("data") if data is None else {"source": data}
+    facts: Any = fit.config.get("data") if data is None else {"source": data}
     if not isinstance(facts, dict):
         raise ArgumentError(f"{folder} does not say what data it was trained on: add --data")
     dataset = cli_data.load(**facts)

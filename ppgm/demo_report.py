@@ -10,11 +10,14 @@ from typing import Any, NamedTuple
 
 import ppgm
 from ppgm import tables
+from ppgm.cli_pairs import unreliable
 from ppgm.cli_pictures import pictures
 from ppgm.cli_runs import Run, remember
 from ppgm.data import Dataset
+from ppgm.evaluation import Evidence
 from ppgm.fitting import Fit
 
+EXACT = "exact: the partition function is enumerated"
 COLUMNS = ("what", "measured", "value", "how far to trust it", "seconds")
 
 
@@ -57,19 +60,42 @@ class Tour:
         return quick if self.quick else full
 
     def add(
-        self, what: str, measured: str, value: float, error: float = float("nan"), *,
-        text: str = "", trust: str = "", seconds: float = float("nan"), digits: int = 2,
-    ) -> None:  # fmt: skip
+        self,
+        what: str,
+        measured: str,
+        value: float,
+        error: float = float("nan"),
+        *,
+        text: str = "",
+        trust: str = "",
+        seconds: float = float("nan"),
+    ) -> None:
         """Adds a line of the summary."""
-        plain = tables.number(value, digits)
-        shown = text or (tables.measured(value, error, digits) if error == error else plain)
-        self.lines.append(Line(what, measured, value, error, shown, trust, seconds))
+        plain = tables.measured(value, error) if error == error else tables.number(value)
+        self.lines.append(Line(what, measured, value, error, text or plain, trust, seconds))
+
+    def add_evidence(self, what: str, fit: Fit, evidence: Evidence) -> None:
+        """Adds a line on the held-out log p(x) of a fit."""
+        bad, rows = unreliable(evidence), len(evidence.log_likelihood)
+        spread = evidence.monte_carlo_error
+        exact = evidence.exact is evidence.log_likelihood
+        self.add(
+            what,
+            "held-out log p(x), nats",
+            evidence.mean,
+            evidence.standard_error,
+            trust=EXACT
+            if exact
+            else f"Monte Carlo {spread:.3f}, k-hat bad in {bad} of {rows} rows",
+            seconds=float(fit.history["seconds"][-1]),
+        )
 
     def keep(self, name: str, fit: Fit, data: Dataset) -> Run:
-        """Saves a fit with its pictures as a run folder of the command line."""
+        """Saves a fit, with its pictures if there is time, as a run of the command line."""
         run = Run(self.folder / name, remember(fit, data.name, None, 0), data)
         run.fit.save(run.folder)
-        pictures(run, seed=self.seed)
+        if not self.quick or name == "vae-iwae":
+            pictures(run, seed=self.seed)
         self.runs[name] = run
         return run
 
@@ -94,23 +120,26 @@ class Report(NamedTuple):
         text = f"{head}\n{tables.markdown(COLUMNS, self._rows())}\n"
         (tour.folder / "summary.md").write_text(text, encoding="utf-8")
         facts = {
-            "ppgm": ppgm.__version__, "host": tour.host, "seed": tour.seed, "quick": tour.quick,
-            "seconds": self.seconds, "lines": [_plain(line) for line in self.lines],
-        }  # fmt: skip
+            "ppgm": ppgm.__version__,
+            "host": tour.host,
+            "seed": tour.seed,
+            "quick": tour.quick,
+            "seconds": self.seconds,
+            "lines": [_plain(line) for line in self.lines],
+        }
         path = tour.folder / "summary.json"
         path.write_text(f"{json.dumps(facts, indent=2, allow_nan=False)}\n", encoding="utf-8")
 
     def hints(self, tour: Tour) -> str:
         """Returns what to look at and what to try next."""
         place = tour.folder
-        return "\n".join(
-            [
-                f"{self.seconds:.0f} s in all. In {place}: summary.md, bounds.png, posterior.png, "
-                "graph.png,",
-                "graph.mmd, posterior.nc (NUTS) and guide.nc for ArviZ, and a folder for each fit.",
-                f"Next: ppgm compare {place / 'vae-elbo'} {place / 'vae-iwae'}",
-            ]
-        )
+        lines = [
+            f"{self.seconds:.0f} s in all. In {place}: summary.md, bounds.png, posterior.png,",
+            "graph.png, graph.mmd, posterior.nc (NUTS) and guide.nc for ArviZ, and a run folder",
+            "with pictures for each fit.",
+            f"Next: ppgm compare {place / 'vae-elbo'} {place / 'vae-iwae'}",
+        ]
+        return "\n".join(lines)
 
     def _rows(self) -> list[tuple[str, ...]]:
         return [

@@ -3,12 +3,13 @@
 __all__ = ["bounds", "graph", "posteriors"]
 
 import time
+from typing import Any
 
 import numpy as np
 
 import ppgm
 from ppgm import graphs, plots
-from ppgm.cli_pairs import paired, unreliable
+from ppgm.cli_pairs import paired
 from ppgm.cli_pictures import draw_graph, save_figure
 from ppgm.demo_report import Tour
 from ppgm.errors import missing
@@ -35,17 +36,28 @@ def bounds(tour: Tour) -> None:
         ("iwae", IWAE(particles=PARTICLES)),
     ):
         fit = ppgm.fit(
-            program, data.train, objective, epochs=tour.size(200, 2), batch_size=128,
-            optimiser=Adam(rate=3e-3), seed=tour.seed, validation=data.test,
-        )  # fmt: skip
+            program,
+            data.train,
+            objective,
+            epochs=tour.size(200, 2),
+            batch_size=128,
+            optimiser=Adam(rate=3e-3),
+            seed=tour.seed,
+            validation=data.test,
+        )
         tour.keep(f"vae-{name}", fit, data)
         found[name] = ppgm.evaluate(
             fit, data.test, particles=tour.size(1000, 50), seed=tour.seed + 1
         )
-        _tell(tour, f"VAE by {name.upper()}, {PARTICLES} draws", found[name], fit.history)
+        tour.add_evidence(f"VAE by {name.upper()}, {PARTICLES} draws", fit, found[name])
     difference, error = paired(found["iwae"], found["elbo"])
-    tour.add("IWAE - ELBO", "difference, paired by rows", difference, error,
-             trust=f"{abs(difference) / error:.1f} standard errors")  # fmt: skip
+    tour.add(
+        "IWAE - ELBO",
+        "difference, paired by rows",
+        difference,
+        error,
+        trust=f"{abs(difference) / error:.1f} standard errors",
+    )
     lines = {f"{name.upper()}": tour.runs[f"vae-{name}"].fit.history for name in found}
     title = "bounds on held-out digits while training"
     save_figure(plots.curves(lines, of="validation", title=title), tour.folder / "bounds.png")
@@ -69,17 +81,27 @@ def posteriors(tour: Tour) -> None:
     diverging = int(np.sum(chains.sample_stats["diverging"]))
     shift = np.abs(guide.mean()["z"] - chains.mean()["z"]) / chains.sd()["z"]
     width = guide.sd()["z"] / chains.sd()["z"]
-    tour.add("guide against NUTS", "shift of means, in posterior sds", float(shift.mean()),
-             text=f"{shift.mean():.2f} (most {shift.max():.2f})", seconds=seconds,
-             trust=f"r-hat {rhat:.3f}, ESS {ess:.0f}, {diverging} divergences")  # fmt: skip
-    tour.add("", "ratio of sds", float(np.median(width)),
-             text=f"{np.median(width):.2f} ({width.min():.2f} to {width.max():.2f})",
-             trust=f"{ROWS} rows x {shift.shape[-1]} coordinates")  # fmt: skip
+    tour.add(
+        "guide against NUTS",
+        "shift of means, in posterior sds",
+        float(shift.mean()),
+        text=f"{shift.mean():.2f} (most {shift.max():.2f})",
+        seconds=seconds,
+        trust=f"r-hat {rhat:.3f}, ESS {ess:.0f}, {diverging} divergences",
+    )
+    tour.add(
+        "",
+        "ratio of sds",
+        float(np.median(width)),
+        text=f"{np.median(width):.2f} ({width.min():.2f} to {width.max():.2f})",
+        trust=f"{ROWS} rows x {shift.shape[-1]} coordinates",
+    )
     figure = plots.posterior_compare(
         {"NUTS": _flat(chains), "guide": _flat(guide)},
-        pictures=next(iter(rows.values())), shape=run.data.shape,
+        pictures=next(iter(rows.values())),
+        shape=run.data.shape,
         title="posteriors of held-out digits: 50 % and 90 % intervals",
-    )  # fmt: skip
+    )
     save_figure(figure, tour.folder / "posterior.png")
 
 
@@ -93,13 +115,6 @@ def graph(tour: Tour) -> None:
     tour.say("\n".join(f"      {line}" for line in graphs.to_text(found).splitlines()))
 
 
-def _tell(tour: Tour, what: str, evidence: Evidence, history: dict[str, np.ndarray]) -> None:
-    bad, rows = unreliable(evidence), len(evidence.log_likelihood)
-    tour.add(what, "held-out log p(x), nats", evidence.mean, evidence.standard_error,
-             trust=f"k-hat bad in {bad} of {rows} rows",
-             seconds=float(history["seconds"][-1]))  # fmt: skip
-
-
 def _convergence(posterior: Posterior) -> tuple[float, float]:
     """Returns ArviZ's largest r-hat and least effective sample size."""
     try:
@@ -108,9 +123,9 @@ def _convergence(posterior: Posterior) -> tuple[float, float]:
         raise missing("arviz", "arviz") from error
 
     draws = posterior.to_arviz()
-    rhat, ess = az.rhat(draws), az.ess(draws)
-    read = [found["posterior"] if "posterior" in getattr(found, "children", ()) else found
-            for found in (rhat, ess)]  # fmt: skip
+    found: list[Any] = [az.rhat(draws), az.ess(draws)]
+    # ArviZ 1.x returns a tree of groups, 0.x the variables of the posterior
+    read = [f["posterior"] if "posterior" in getattr(f, "children", ()) else f for f in found]
     return float(read[0]["z"].max()), float(read[1]["z"].min())
 
 

@@ -164,10 +164,10 @@ def posterior_compare(
         title: Title of the picture.
     """
     flat = {name: np.reshape(v, (*v.shape[:2], -1)) for name, v in draws.items()}
-    sizes = {v.shape[1:] for v in flat.values()}
+    sizes: set[Any] = {np.shape(v)[1:3] for v in flat.values()}
     if len(sizes) != 1:
         raise ArgumentError(f"draws must be of the same rows and coordinates, not {sizes}")
-    rows, coordinates = sizes.pop()
+    rows, coordinates = next(iter(sizes))
     top = 0.8 if pictures is not None else 0.0
     figure = _empty(2.0 * rows + 0.4, 0.34 * coordinates + 1.2 + top, title)
     grid = figure.add_gridspec(2 if top else 1, rows, height_ratios=[0.22, 1] if top else [1])
@@ -193,7 +193,8 @@ def _empty(width: float, height: float, title: str) -> "Figure":
         figsize=(width, height + (0.35 if title else 0)), dpi=160, layout="constrained"
     )
     figure.set_facecolor("white")
-    figure.get_layout_engine().set(w_pad=0.1, h_pad=0.1)  # pyright: ignore[reportOptionalMemberAccess]
+    layout: Any = figure.get_layout_engine()
+    layout.set(w_pad=0.1, h_pad=0.1)
     if title:
         figure.suptitle(title, size=11, color=INK)
     return figure
