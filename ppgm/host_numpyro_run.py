@@ -155,8 +155,9 @@ def open_setup(
 ) -> Setup:
     """Runs guide and model once to find the parameters, then sets those that are given.
 
-    The run is abstract where the program allows it: shapes without numbers take milliseconds,
-    and hundreds of operations compiled one by one take seconds.
+    The run of a declaration is abstract where it allows it: shapes without numbers take
+    milliseconds, and hundreds of operations compiled one by one take seconds. Programs of the
+    host are run with numbers: an automatic guide keeps what it sees in its first run.
     """
     own, key = seeded(source, seed), jax.random.key(seed)
     arrays = {k: to_array(v) for k, v in data.items()}
@@ -168,6 +169,9 @@ def open_setup(
         setups[:] = [_find(own, key, {**traced, **static})]
         return setups[0].params
 
+    if own.declaration is None:
+        find(key, traced)
+        return setups[0]._replace(params=unflatten(setups[0].params, params or {}))
     try:
         jax.eval_shape(lambda key, traced: find(key, traced) and None, key, traced)
         if any(isinstance(v, jax.core.Tracer) for v in jax.tree.leaves(setups[0].params)):
