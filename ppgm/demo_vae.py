@@ -59,7 +59,7 @@ def bounds(tour: Tour) -> None:
         trust=f"{abs(difference) / error:.1f} standard errors",
     )
     lines = {f"{name.upper()}": tour.runs[f"vae-{name}"].fit.history for name in found}
-    title = "bounds on held-out digits while training"
+    title = "held-out digits while training, each by its own bound"
     save_figure(plots.curves(lines, of="validation", title=title), tour.folder / "bounds.png")
 
 

@@ -53,7 +53,12 @@ def curves(
 ) -> "Figure":
     """Draws one metric of several fits, labelled by the mapping's keys."""
     lines = {name: (h["epoch"], h[of]) for name, h in histories.items() if of in h}
-    return _lines(lines, f"{of}, nats per datum", title, clip=True)
+    return _lines(
+        lines,
+        f"{of} bound, nats per datum" if of == "validation" else f"{of}, nats per datum",
+        title,
+        clip=True,
+    )
 
 
 def images(
@@ -113,7 +118,7 @@ def latent(points: np.ndarray, labels: np.ndarray | None = None, *, title: str =
         style = {"s": 22, "alpha": 0.85, "lw": 0.4, "ec": "white", "label": str(value)}
         axes.scatter(*part.T, color=CLASSES[i % len(CLASSES)], **style)
     if labels is not None:
-        _legend(axes, loc="center left", bbox_to_anchor=(1.0, 0.5), markerscale=1.4)
+        _legend(axes, loc="center left", bbox_to_anchor=(1.0, 0.5))
     axes.set_aspect("equal", adjustable="datalim")
     return figure
 
@@ -142,7 +147,7 @@ def scatter2d(
         ring = {"s": 260, "fc": "none", "ec": QUIET, "lw": 0.9, "label": "modes"}
         axes.scatter(*modes.T, **ring)
     axes.set_aspect("equal", adjustable="datalim")
-    _legend(axes, loc="upper center", bbox_to_anchor=(0.5, -0.06), ncols=3, markerscale=1.6)
+    _legend(axes, loc="upper center", bbox_to_anchor=(0.5, -0.06), ncols=3)
     return figure
 
 
@@ -220,11 +225,13 @@ def _legend(axes: "Axes", **options: Any) -> None:
     for handle in legend.legend_handles:
         if handle is not None:
             handle.set_alpha(1)
+        if hasattr(handle, "set_sizes"):
+            handle.set_sizes([36])
 
 
 def _series(history: Mapping[str, np.ndarray]) -> list[str]:
     bounds = [n for n in ("bound", "validation") if n in history]
-    return bounds or [n for n in history if n not in ("epoch", "seconds")]
+    return bounds or [n for n in history if n.endswith(".loss")]
 
 
 def _lines(

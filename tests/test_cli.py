@@ -186,7 +186,8 @@ def test_infer_writes_netcdf(runs, tmp_path, method, options, shape):
 def test_sample_writes_arrays_and_pictures(runs, tmp_path):
     call("sample", runs / "a", "-n", 5, "--out", tmp_path / "s.npz")
     found = np.load(tmp_path / "s.npz")
-    assert found["x"].shape == (5, 64) and set(np.unique(found["x"])) <= {0, 1}
+    assert found["x"].shape == (5, 64)
+    assert set(np.unique(found["x"])) <= {0, 1}
     call("sample", runs / "a", "-n", 5, "--out", tmp_path / "s.png")
     assert (tmp_path / "s.png").read_bytes().startswith(b"\x89PNG")
     assert ".npz or .png" in fails("sample", runs / "a", "--out", tmp_path / "s.txt")
@@ -362,7 +363,8 @@ def test_files_of_all_kinds_hold_the_same_rows(tmp_path, rng):
     np.savez(tmp_path / "a.npz", x=rows)
     np.savetxt(tmp_path / "a.csv", rows, delimiter=",", header="a,b,c", comments="")
     first, *others = [cli_data.load(str(tmp_path / f"a{kind}")) for kind in cli_data.FILES]
-    assert len(first.train["x"]) == 16 and len(first.test["x"]) == 4
+    assert len(first.train["x"]) == 16
+    assert len(first.test["x"]) == 4
     together = np.concatenate([first.train["x"], first.test["x"]])
     np.testing.assert_array_equal(np.sort(together, axis=0), np.sort(rows, axis=0))
     for other in others:
@@ -375,7 +377,8 @@ def test_splits_and_pictures_in_a_file_are_kept(tmp_path):
     np.savez(tmp_path / "a.npz", train=train, test=test)
     found = cli_data.load(str(tmp_path / "a.npz"))
     assert found.shape == (2, 2)
-    assert found.train["x"].shape == (6, 4) and found.test["x"].min() == 1
+    assert found.train["x"].shape == (6, 4)
+    assert found.test["x"].min() == 1
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,13 @@ def test_curve_shows_bound_and_validation_but_not_time():
 
 
 def test_curve_shows_losses_where_there_is_no_bound():
-    history = {"epoch": EPOCHS, "seconds": EPOCHS, "critic.loss": EPOCHS, "generator.loss": EPOCHS}
+    history = {
+        "epoch": EPOCHS,
+        "seconds": EPOCHS,
+        "critic.loss": EPOCHS,
+        "generator.loss": EPOCHS,
+        "value": EPOCHS,
+    }
     assert list(lines(plots.curve(history))) == ["critic loss", "generator loss"]
 
 
@@ -54,7 +60,8 @@ def test_images_place_each_row_in_the_grid():
     assert (shown[:2, :2] == 0.25).all()
     assert (shown[:2, 3:] == 0.5).all()
     assert (shown[3:, :2] == 0.75).all()
-    assert shown.mask[2].all() and shown.mask[3:, 3:].all()
+    assert shown.mask[2].all()
+    assert shown.mask[3:, 3:].all()
 
 
 @pytest.mark.parametrize("shape", [(3, 3), (4,), (1, 2, 2)])
@@ -66,7 +73,8 @@ def test_images_need_the_shape_of_a_row(shape):
 def test_reconstructions_are_below_the_data():
     figure = plots.reconstructions(np.ones((3, 4)), np.zeros((3, 4)), (2, 2))
     shown = figure.axes[0].images[0].get_array()
-    assert shown[:2].min() == 1 and shown[3:].max() == 0
+    assert shown[:2].min() == 1
+    assert shown[3:].max() == 0
     assert [text.get_text() for text in figure.axes[0].texts] == ["data", "model"]
 
 
