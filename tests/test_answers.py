@@ -116,7 +116,7 @@ def test_importance_keeps_rows_together(host, x, params):
 
 METHODS = {
     "nuts": NUTS(warmup=200, draws=500, chains=2),
-    "hmc": HMC(warmup=200, draws=500, chains=2, trajectory=1.5),
+    "hmc": HMC(warmup=200, draws=500, chains=2, trajectory=3.0),
 }
 
 

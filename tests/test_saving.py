@@ -113,7 +113,8 @@ def test_programs_of_one_s_own_are_given_again(host, tmp_path):
 
 
 def test_optimisers_come_back(host, tmp_path):
-    fit = train("gan", host, optimiser={"critic": SGD(0.1), "generator": Adam(0.01, clip_norm=1.0)})
+    optimisers = {"critic": SGD(0.1), "generator": Adam(0.01, clip_norm=1.0)}
+    fit = train("gan", host, optimiser=optimisers)
     fit.save(tmp_path)
     assert ppgm.load(tmp_path).config["optimiser"] == fit.config["optimiser"]
 

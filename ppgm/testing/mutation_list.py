@@ -1,0 +1,253 @@
+"""The mutants: classic faults of deep generative models, one small substitution each.
+
+A mutant's text must be in its file exactly once, so that a change of the source that moves it
+is noticed rather than making the mutant a blank.
+"""
+
+from typing import NamedTuple
+
+__all__ = ["KINDS", "MUTANTS", "Mutant"]
+
+KINDS = {
+    "M1": "scale of a subsample missing, doubled, inverted or inside the logarithm",
+    "M2": "log determinant or normaliser of a change of variables wrong",
+    "M3": "stop-gradient or score term wrong",
+    "M4": "players of a game: sign, real and fake swapped",
+    "M5": "weights: no -log K, p and q swapped, joint over the batch",
+    "M6": "event and batch dimensions confused",
+    "M7": "mean for sum, or sum for mean",
+    "M8": "draws detached, parameters left out or touched by another player",
+    "M9": "variance, standard deviation and precision confused",
+    "M10": "steps, masks and chains off",
+    "M11": "noise or seeds used twice, state of a generator lost",
+    "M14": "density without its normaliser or with the wrong sign, derivative wrong",
+    "M16": "weights of enumerated values, prior or entropy missing",
+}
+"""Kinds of faults; the numbers left out are of models that the package does not have."""
+
+
+class Mutant(NamedTuple):
+    """One fault.
+
+    Attributes:
+        name: What is wrong.
+        kind: One of `KINDS`.
+        file: The file, from the project's folder.
+        old: The text to replace, in the file exactly once.
+        new: What to put there.
+        tests: Arguments of pytest; at least one of the tests must fail.
+    """
+
+    name: str
+    kind: str
+    file: str
+    old: str
+    new: str
+    tests: tuple[str, ...]
+
+
+def _tests(file: str, *names: str) -> tuple[str, ...]:
+    return tuple(f"tests/test_{file}.py::test_{name}" for name in names)
+
+
+BOUND = _tests("objectives_math", "the_value_of_a_bound_is_the_naive_one")
+EXACT = _tests("oracles_linear_gaussian", "cubature_gives_the_elbo_and_its_gradient")
+GRADIENTS = _tests("objectives_math", "gradient_of_the_elbo", "gradient_of_renyi")
+VIMCO = _tests("objectives_math", "gradient_of_vimco")
+BASELINE = _tests("objectives_math", "leave_one_out_is_the_naive_baseline")
+GAME = _tests("objectives_math", "rows_of_a_game")
+STL = _tests("oracles_linear_gaussian", "stl_has_no_gradient_in_the_guide_at_the_exact_posterior")
+EPOCH = _tests("gaps", "an_epoch_of_ragged_minibatches_has_the_full_bound")
+PARTS = _tests("oracles_linear_gaussian", "the_loss_of_a_batch_is_the_sum_of_those_of_its_data")
+GLOBAL = _tests("gaps", "score_terms_of_global_and_local_bits_with_a_scale")
+PLATE = _tests("gaps", "a_subsampling_plate_stands_for_all_its_rows")
+PLAYERS = _tests("gaps", "every_player_moves_its_own_parameters_and_no_others")
+CHAINS = _tests("gaps", "chains_take_their_steps", "chains_start_at_the_data_unless_they_persist")
+LIKELIHOOD = _tests("gaps", "the_density_of_a_likelihood")
+NOISE = _tests("gaps", "every_step_draws_anew")
+PARTICLES = _tests("gaps", "every_particle_draws_anew")
+RESUME = _tests("saving", "a_loaded_fit_goes_on_bit_for_bit")
+EVIDENCE = _tests("evaluation", "the_exact_guide_gives_log_p_whatever_the_chunks")
+TAIL = _tests("diagnostics", "pareto_k_reads_the_right_tail", "pareto_k_recovers_a_known_tail")
+
+OBJECTIVES = (
+    Mutant("bound without -log K", "M5", "ppgm/inference/renyi.py",
+           " - log(log_w.shape[0])) / (1 - alpha)", ") / (1 - alpha)", BOUND),
+    Mutant("VIMCO without -log K", "M5", "ppgm/inference/vimco.py",
+           " - log(log_w.shape[0])", "", BOUND),
+    Mutant("bound with p and q swapped", "M5", "ppgm/inference/renyi.py",
+           "weights.log_p - weights.log_q", "weights.log_q - weights.log_p", BOUND),
+    Mutant("weights joint over the batch", "M5", "ppgm/inference/renyi.py",
+           "log_w = weights.log_p - weights.log_q",
+           "log_w = (weights.log_p - weights.log_q).reshape((weights.log_p.shape[0], -1)).sum(1)",
+           PARTS),
+    Mutant("IWAE as a mean of log weights", "M7", "ppgm/inference/renyi.py",
+           "(ops.logsumexp((1 - alpha) * log_w, 0) - log(log_w.shape[0])) / (1 - alpha)",
+           "log_w.mean(0)", BOUND),
+    Mutant("ELBO as a sum over particles", "M7", "ppgm/inference/elbo.py",
+           "-term.sum(0) / self.particles", "-term.sum(0)", BOUND),
+    Mutant("ELBO without its score term", "M3", "ppgm/inference/elbo.py",
+           "stop(log_w) * (weights.score - stop(weights.score))", "0 * weights.score", GRADIENTS),
+    Mutant("multi-sample bound without its score term", "M3", "ppgm/inference/renyi.py",
+           "stop(bound) * (weights.score - stop(weights.score))", "0 * weights.score", GRADIENTS),
+    Mutant("score term with a live signal", "M3", "ppgm/inference/renyi.py",
+           "stop(bound) * (weights.score - stop(weights.score))",
+           "bound * (weights.score - stop(weights.score) + 1) - bound", GRADIENTS),
+    Mutant("VIMCO without its score term", "M3", "ppgm/inference/vimco.py",
+           "if weights.score is None:", "if weights.score is not None:", VIMCO),
+    Mutant("VIMCO without a baseline", "M3", "ppgm/inference/vimco.py",
+           "bound - leave_one_out(stop(log_w), self.mean)",
+           "bound + 0 * leave_one_out(stop(log_w), self.mean)", VIMCO),
+    Mutant("VIMCO's baseline sees the weight it leaves out", "M3", "ppgm/inference/vimco.py",
+           "others = _log_sum_others(log_w)", "others = ops.logsumexp(log_w, 0) + 0 * log_w",
+           BASELINE),
+    Mutant("VIMCO's arithmetic mean over K", "M5", "ppgm/inference/vimco.py",
+           "log(particles - 1)", "log(particles)", BASELINE),
+    Mutant("STL with the whole of log q", "M3", "ppgm/inference/stl.py",
+           "weights.log_q_stopped)", "weights.log_q)", STL),
+    Mutant("enumerated values not weighted", "M16", "ppgm/inference/elbo.py",
+           "ops_of(log_w).np.exp(weights.log_mass) * term", "term",
+           _tests("objectives_math", "enumerated_draws_are_weighted_by_their_mass")),
+    Mutant("beta without the entropy", "M16", "ppgm/inference/elbo.py",
+           "(prior - weights.log_q)", "prior",
+           _tests("objectives_math", "beta_weighs_the_divergence_from_the_prior")),
+    Mutant("prior taken from the data's terms", "M16", "ppgm/terms.py",
+           't.kind == "latent"', 't.kind == "observed"', EXACT),
+    Mutant("critic's signs", "M4", "ppgm/inference/gan.py",
+           "softplus(-real) + softplus(fake)", "softplus(real) + softplus(-fake)", GAME),
+    Mutant("real and fake swapped", "M4", "ppgm/inference/gan.py",
+           "critic_rows(real, critic(stop(fake))[..., 0])",
+           "critic_rows(critic(stop(fake))[..., 0], real)", ("tests/test_oracles_gan.py",)),
+    Mutant("generator's sign", "M4", "ppgm/inference/gan.py",
+           'softplus(-fake) if loss == "non-saturating"',
+           'softplus(fake) if loss == "non-saturating"', GAME),
+    Mutant("generator's sign, minimax", "M4", "ppgm/inference/gan.py",
+           "else -softplus(fake)", "else softplus(fake)", GAME),
+    Mutant("generator without a gradient", "M8", "ppgm/inference/gan.py",
+           "generator_rows(critic(fake)[..., 0]", "generator_rows(critic(stop(fake))[..., 0]",
+           PLAYERS),
+    Mutant("critic moves the generator", "M8", "ppgm/inference/gan.py",
+           '("critic",), self.critic_steps', '("critic", "model"), self.critic_steps', PLAYERS),
+    Mutant("guide not trained", "M8", "ppgm/inference/objective.py",
+           '("model", "guide")),)', '("model",)),)', PLAYERS),
+    Mutant("contrastive divergence with the wrong sign", "M14", "ppgm/inference/contrastive.py",
+           "loss = model - view.mean(real)", "loss = view.mean(real) - model", CHAINS),
+    Mutant("persistent chains start at the data", "M10", "ppgm/inference/contrastive.py",
+           'view.state["chains"] if self.persistent else', "", CHAINS),
+    Mutant("chains not kept", "M10", "ppgm/inference/contrastive.py",
+           'view.state = {**view.state, "chains": chains}', "pass", CHAINS),
+    Mutant("one kernel step only", "M10", "ppgm/inference/contrastive.py",
+           "in range(self.steps)", "in range(1)", CHAINS),
+)  # fmt: skip
+
+SCALES = (
+    Mutant("rows not scaled", "M1", "ppgm/views.py",
+           "_align(self._layout.scales[name], axis, rows)", "1.0", EPOCH),
+    Mutant("mean over rows for their sum", "M7", "ppgm/views.py",
+           "return value.sum() if value.ndim", "return value.mean() if value.ndim", EXACT),
+    Mutant("rows scaled inside the logarithm too", "M1", "ppgm/terms.py",
+           "if plate not in kept and not _is_one", "if not _is_one", EPOCH),
+    Mutant("terms beside global latents not scaled", "M1", "ppgm/terms.py",
+           "if plate not in kept and not _is_one(layout.scales[plate])", "if not plate", GLOBAL),
+    Mutant("score blocks not scaled", "M1", "ppgm/inference/elbo.py",
+           " * block.scale", "", GLOBAL),
+    Mutant("no score", "M3", "ppgm/terms.py",
+           "score=total(*scored),", "score=None,", _tests("oracles_sbn",
+           "expected_gradient_of_the_elbo")),
+    Mutant("batch not scaled up", "M1", "ppgm/layouts.py",
+           "_aligned(scale, -plate.dim - 1) * scales[name]", "scales[name]", EPOCH),
+    Mutant("scale of a plate inverted", "M1", "ppgm/layouts.py",
+           "scales[name] = plate.full_size / plate.size",
+           "scales[name] = plate.size / plate.full_size", PLATE),
+    Mutant("ragged batch not masked", "M10", "ppgm/batches.py",
+           "or self.rows == per_epoch * size:", "or True:", EPOCH),
+    Mutant("the same order in every epoch", "M11", "ppgm/batches.py",
+           "key=[seed, epoch]", "key=[seed, 0]",
+           _tests("gaps", "every_epoch_has_an_order_of_its_own")),
+)  # fmt: skip
+
+MODELS = (
+    Mutant("guide's variance for its scale", "M9", "ppgm/guides/gaussian.py",
+           "ppl.np.exp(log_scale)", "ppl.np.exp(2 * log_scale)", EXACT),
+    Mutant("likelihood's variance for its scale", "M9", "ppgm/models/likelihoods.py",
+           "ppl.np.exp(log_scale)", "ppl.np.exp(0.5 * log_scale)", LIKELIHOOD),
+    Mutant("columns as a batch", "M6", "ppgm/models/factor_analysis.py",
+           "Normal(affine(z), scale).to_event(1)", "Normal(affine(z), scale)",
+           EVIDENCE),
+    Mutant("posterior without its prior", "M14", "ppgm/models/factor_analysis.py",
+           "precision = xp.eye(self.latent) + scaled.T @ scaled",
+           "precision = scaled.T @ scaled", EVIDENCE),
+    Mutant("continuous Bernoulli without its normaliser", "M2", "ppgm/distributions.py",
+           "value - _log_normaliser(self.logits)).sum(-1)", "value).sum(-1)", LIKELIHOOD),
+    Mutant("mean over units for their sum", "M7", "ppgm/distributions.py",
+           "value - _log_normaliser(self.logits)).sum(-1)",
+           "value - _log_normaliser(self.logits)).mean(-1)", LIKELIHOOD),
+    Mutant("draws of the continuous Bernoulli not turned back", "M14", "ppgm/distributions.py",
+           "return xp.where(rising, 1 - x, x)", "return x",
+           _tests("gaps", "draws_of_the_continuous_bernoulli_have_its_distribution")),
+    Mutant("free energy's sign", "M14", "ppgm/models/rbm.py",
+           "v @ visible + ppl.ops.softplus(inputs)", "-v @ visible + ppl.ops.softplus(inputs)",
+           CHAINS),
+    Mutant("kernel without the visible bias", "M14", "ppgm/models/rbm.py",
+           "h @ weight + visible", "h @ weight", CHAINS),
+    Mutant("kernel without the hidden bias", "M14", "ppgm/models/rbm.py",
+           "bits(logits=v @ weight.T + hidden)", "bits(logits=v @ weight.T)", CHAINS),
+    Mutant("initial weights alike in every network", "M11", "ppgm/nets.py",
+           "[int(seed), name, parameter]", "[int(seed), parameter]",
+           _tests("gaps", "networks_of_one_program_start_apart")),
+)  # fmt: skip
+
+HOSTS = (
+    Mutant("NumPyro's derivative at logit 0", "M14", "ppgm/host_numpyro_ppl.py",
+           "return value * self.logits - jax.nn.softplus(self.logits)",
+           "return super().log_prob(value)",
+           _tests("host_defects", "defect_d_gradient_of_a_prior_that_starts_at_zero")),
+    Mutant("STL's second pass not constant, NumPyro", "M3", "ppgm/host_numpyro_runner.py",
+           "fixed = jax.lax.stop_gradient(self.params)", "fixed = self.params", STL),
+    Mutant("STL's second pass not constant, Pyro", "M3", "ppgm/host_pyro_session.py",
+           "leaf.requires_grad_(False)", "leaf.requires_grad_(True)", STL),
+    Mutant("reparameterised draws detached, NumPyro", "M8", "ppgm/host_numpyro_run.py",
+           ' and not msg["fn"].has_rsample:', ":", EXACT),
+    Mutant("reparameterised draws detached, Pyro", "M8", "ppgm/host_pyro_session.py",
+           'values |= {n: m["value"] for n, m in guide.sites.items()}',
+           'values |= {n: m["value"].detach() for n, m in guide.sites.items()}', EXACT),
+    Mutant("particles share a key, NumPyro", "M11", "ppgm/host_numpyro_runner.py",
+           "keys = jax.random.split(self.rng.split(), copies)",
+           "keys = jnp.broadcast_to(self.rng.split(), (copies,))", PARTICLES),
+    Mutant("steps share a key, NumPyro", "M11", "ppgm/host_numpyro_train.py",
+           "key, mine = jax.random.split(state.key)", "key, mine = state.key, state.key", NOISE),
+    Mutant("chunks share a seed, Pyro", "M11", "ppgm/host_pyro_train.py",
+           "torch.set_rng_state(self.rng)\n            for batch in plan",
+           "torch.manual_seed(0)\n            for batch in plan", NOISE),
+    Mutant("generator's state not restored, Pyro", "M11", "ppgm/host_pyro_train.py",
+           'self.rng = torch.from_numpy(np.array(flat["rng"]))', "pass", RESUME),
+    Mutant("optimiser's state not restored, Pyro", "M8", "ppgm/host_pyro_train.py",
+           '_restore_optimiser(optimiser, f"optimiser/{player}/", flat)', "pass", RESUME),
+    Mutant("key not restored, NumPyro", "M11", "ppgm/host_numpyro_train.py",
+           'jax.random.wrap_key_data(jnp.asarray(flat["rng"]))', "self.state.key", RESUME),
+    Mutant("optimiser's state not restored, NumPyro", "M8", "ppgm/host_numpyro_train.py",
+           "slots[player] = jax.tree.unflatten(tree, new)", "slots[player] = template", RESUME),
+    Mutant("state left on the disk", "M11", "ppgm/saving.py",
+           'stored.tensors["state"] if same else {}', "{}", RESUME),
+)  # fmt: skip
+
+ANSWERS = (
+    Mutant("evidence without -log K", "M5", "ppgm/diagnostics.py",
+           "mean = np.mean(w, axis=0)", "mean = np.sum(w, axis=0)", EVIDENCE),
+    Mutant("k-hat of the wrong tail", "M14", "ppgm/diagnostics.py",
+           "_fit(_tail(log_w), _roundoff(log_weights))\n    return k",
+           "_fit(_tail(-log_w), _roundoff(log_weights))\n    return k", TAIL),
+    Mutant("chunks share a seed", "M11", "ppgm/evaluation.py",
+           "SeedSequence([seed, i])", "SeedSequence([seed, 0])",
+           _tests("evaluation", "chunks_draw_apart")),
+    Mutant("rows that fill up a chunk counted", "M10", "ppgm/evaluation.py",
+           "np.compress(index < rows, found,", "np.compress(index < 2 * rows, found,", EVIDENCE),
+    Mutant("importance weights inverted", "M5", "ppgm/answers.py",
+           '"log_weight": lp - log_q', '"log_weight": log_q - lp',
+           _tests("answers", "importance_mends_a_guide")),
+    Mutant("one row's draws for all", "M5", "ppgm/answers.py",
+           "np.searchsorted(edges[:, i], points[i])", "np.searchsorted(edges[:, 0], points[0])",
+           _tests("answers", "importance_mends_a_guide")),
+)  # fmt: skip
+
+MUTANTS = OBJECTIVES + SCALES + MODELS + HOSTS + ANSWERS
