@@ -188,7 +188,7 @@ def _compared(run: "Run", evidence: "Evidence") -> tuple[object, ...]:
         run.fit.program.host,
         *(tables.number(end, 3) for end in ends),
         tables.measured(evidence.mean, evidence.standard_error, 3),
-        "exact" if evidence.exact is evidence.log_likelihood else f"{bad} of {rows}",
+        "exact" if evidence.particles == 0 else f"{bad} of {rows}",
     )
 
 

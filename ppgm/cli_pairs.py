@@ -22,4 +22,6 @@ def paired(first: Evidence, second: Evidence) -> tuple[float, float]:
 
 def unreliable(evidence: Evidence) -> int:
     """Returns the number of rows whose k-hat says not to trust the estimate."""
+    if evidence.particles == 0:  # exact: nothing was drawn
+        return 0
     return int((evidence.k_hat > good_k(evidence.particles)).sum())

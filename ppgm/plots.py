@@ -222,10 +222,10 @@ def _style(axes: "Axes", x: str, y: str) -> None:
 
 def _legend(axes: "Axes", **options: Any) -> None:
     legend = axes.legend(frameon=False, fontsize=9, labelcolor=INK, handletextpad=0.3, **options)
-    for handle in legend.legend_handles:
-        if handle is not None:
-            handle.set_alpha(1)
-        if hasattr(handle, "set_sizes"):
+    handles: list[Any] = list(legend.legend_handles)
+    for handle in handles:
+        handle.set_alpha(1)
+        if hasattr(handle, "set_sizes"):  # of scattered points: as large as their text
             handle.set_sizes([36])
 
 

@@ -238,6 +238,17 @@ def test_paired_differences():
     assert np.isnan(paired(evidence([1.0]), evidence([0.0]))[1])
 
 
+def test_exact_likelihoods_are_compared_as_such(tmp_path):
+    for name, units in (("a", 2), ("b", 3)):
+        call("fit", "rbm", "--set", f"hidden={units}", "--steps", 2, "--out", tmp_path / name,
+             "--no-pictures")  # fmt: skip
+    output = call("compare", tmp_path / "a", tmp_path / "b").output
+    assert output.count("exact") == 2
+    facts = json.loads(call("evaluate", tmp_path / "a", "--format", "json").output)
+    assert facts["exact"] == facts["log_likelihood"]
+    assert facts["rows_with_bad_k_hat"] == 0
+
+
 @pytest.mark.parametrize(
     ("args", "message"),
     [
