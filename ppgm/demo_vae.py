@@ -67,10 +67,10 @@ def posteriors(tour: Tour) -> None:
     """Draws the latents of a few held-out digits by NUTS and from the guide."""
     run = tour.runs["vae-iwae"]
     rows = run.split("test", ROWS)
-    size = tour.size(500, 20)
+    warmup, size = tour.size(300, 10), tour.size(500, 20)
     start = time.perf_counter()
     chains = ppgm.infer(
-        run.fit, rows, NUTS(warmup=size, draws=size, chains=2), seed=tour.seed, progress=False
+        run.fit, rows, NUTS(warmup=warmup, draws=size, chains=2), seed=tour.seed, progress=False
     )
     seconds = time.perf_counter() - start
     guide = ppgm.infer(run.fit, rows, Guide(draws=2 * size), seed=tour.seed)
