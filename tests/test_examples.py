@@ -1,0 +1,95 @@
+"""The examples run, and their posteriors are right."""
+
+import runpy
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import ppgm
+from ppgm.inference import ELBO, NUTS, SVI
+from ppgm.optimisers import Adam
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+SCRIPTS = ("eight_schools", "logistic_regression")
+
+
+def load(name):
+    return runpy.run_path(str(EXAMPLES / f"{name}.py"))
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_script_runs(host, script, monkeypatch, capsys):
+    if script == "logistic_regression":
+        pytest.importorskip("sklearn")
+    pytest.importorskip("arviz")
+    monkeypatch.setattr(sys, "argv", [script, "--host", host, "--smoke"])
+    runpy.run_path(str(EXAMPLES / f"{script}.py"), run_name="__main__")
+    assert "NUTS" in capsys.readouterr().out
+
+
+def exact_schools(data):
+    """Posterior means of mu and tau by quadrature: the schools' effects integrate out."""
+    mu = np.linspace(-20, 30, 1001)[:, None, None]
+    # tau = tan(t) spreads a grid over the long tail; the half Cauchy prior is then nearly flat
+    angle = (np.arange(2000)[None, :, None] + 0.5) / 2000 * np.pi / 2
+    tau = 5 * np.tan(angle)
+    variance = data["sigma"] ** 2 + tau**2
+    log_p = -0.5 * (np.log(variance) + (data["y"] - mu) ** 2 / variance).sum(-1)
+    log_p -= mu[..., 0] ** 2 / 50
+    mass = np.exp(log_p - log_p.max())
+    mass /= mass.sum()
+    return float((mass * mu[..., 0]).sum()), float((mass * tau[..., 0]).sum())
+
+
+def test_quadrature_gives_the_published_means():
+    """posteriordb, eight_schools-eight_schools_noncentered: mu 4.4, tau 3.6."""
+    mu, tau = exact_schools(load("eight_schools")["DATA"])
+    assert mu == pytest.approx(4.4, abs=0.05)
+    assert tau == pytest.approx(3.6, abs=0.05)
+
+
+def test_eight_schools_by_nuts(host):
+    example = load("eight_schools")
+    data, draws = example["DATA"], 400 if host == "numpyro" else 250
+    posterior = ppgm.infer(
+        example["make"](host), data, NUTS(warmup=200, draws=draws, chains=1), seed=1
+    )
+    mu, tau = exact_schools(data)
+    mean = posterior.mean()
+    assert mean["mu"] == pytest.approx(mu, abs=1.0)  # four standard errors at sd 3.3, 180 draws
+    assert mean["tau"] == pytest.approx(tau, abs=1.2)
+
+
+def test_eight_schools_by_svi(host):
+    """The mean-field bound lies below log p(y); its mu is near the posterior's."""
+    example = load("eight_schools")
+    program, data = example["make"](host), example["DATA"]
+    method = SVI(ELBO(particles=4), steps=500, draws=400, optimiser=Adam(0.05))
+    posterior = ppgm.infer(program, data, method, seed=0)
+    assert posterior.mean()["mu"] == pytest.approx(exact_schools(data)[0], abs=1.5)
+
+
+def test_centred_and_not_are_one_model(host, f64):
+    """At theta = mu + tau noise the densities differ by the Jacobian, 8 log tau, exactly."""
+    example = load("eight_schools")
+    rng = np.random.default_rng(0)
+    mu, tau, noise = rng.normal(size=3), rng.gamma(2.0, 1.0, 3), rng.normal(size=(3, 8))
+    shared = {"mu": mu, "tau": tau}
+    centred = shared | {"theta": mu[:, None] + tau[:, None] * noise}
+    totals = []
+    for flag, values in ((True, centred), (False, shared | {"noise": noise})):
+        program = example["make"](host, centred=flag)
+        found = ppgm.host.load(host).log_density(program, {}, example["DATA"], values)
+        totals.append(sum(v.reshape(3, -1).sum(1) for v in found.values()))
+    assert totals[1] - totals[0] == pytest.approx(8 * np.log(tau), abs=1e-9)
+
+
+def test_logistic_regression_by_minibatches(host):
+    pytest.importorskip("sklearn")
+    example = load("logistic_regression")
+    train, test = example["load"](10)
+    method = SVI(ELBO(), steps=600, draws=100, batch_size=100, optimiser=Adam(0.03))
+    posterior = ppgm.infer(example["make"](host), train, method, seed=0)
+    assert example["accuracy"](posterior, test) > 0.9
