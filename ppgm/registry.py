@@ -62,6 +62,9 @@ _BUILT_IN = {
         "conv": "ppgm.nets:Conv",
         "deconv": "ppgm.nets:Deconv",
     },
+    "schedules": {
+        "anneal": "ppgm.inference.elbo:Anneal",
+    },
     "optimisers": {
         "adam": "ppgm.optimisers:Adam",
         "adamw": "ppgm.optimisers:AdamW",

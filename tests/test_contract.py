@@ -1,0 +1,170 @@
+"""Every built-in model and objective passes the contract; what breaks it is caught.
+
+A new built-in is one row here.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ppgm import registry
+from ppgm.errors import ArgumentError
+from ppgm.inference import (
+    ELBO,
+    GAN,
+    IWAE,
+    STL,
+    VIMCO,
+    Anneal,
+    ContrastiveDivergence,
+    Renyi,
+)
+from ppgm.inference.objective import AbstractBound
+from ppgm.models import (
+    RBM,
+    SBN,
+    VAE,
+    FactorAnalysis,
+    Generator,
+)
+from ppgm.nets import MLP
+from ppgm.terms import Weights
+from ppgm.testing.contract import (
+    Check,
+    ContractError,
+    check,
+    checks_for,
+    parametrize_with_checks,
+)
+
+RNG = np.random.default_rng(0)
+REAL = RNG.normal(size=(3, 4))
+BITS = (RNG.random((3, 4)) < 0.5).astype(float)
+
+BUILT_IN: dict[str, Any] = {
+    "vae": (VAE(4, 2, hidden=(3,)), {"x": BITS}),
+    "factor-analysis": (FactorAnalysis(4, 2), {"x": REAL}),
+    "sbn": (SBN(4, (3, 2)), {"x": BITS}),
+    "generator": (Generator(4, hidden=(3,), activation="tanh"), {"x": REAL}),
+    "rbm": (RBM(4, 3), {"v": BITS}),
+    "elbo": ELBO(particles=2),
+    "elbo, annealed": ELBO(beta=Anneal(0.5, 1.0, 10)),
+    "elbo, enumerated": ELBO(enumerate=("h1", "h2")),
+    "stl": STL(),
+    "iwae": IWAE(particles=3),
+    "renyi": Renyi(0.5, 2),
+    "vimco": VIMCO(particles=3),
+    "gan": GAN(critic=MLP(3, (4,), 1)),
+    "cd": ContrastiveDivergence(),
+    "sum": 2.0 * ELBO() + 0.1 * GAN(critic=MLP(3, (4,), 1)),
+}
+
+pytestmark = pytest.mark.usefixtures("f64")
+
+
+@parametrize_with_checks(BUILT_IN.values())
+def test_built_ins(check: Check) -> None:
+    check.run()
+
+
+@pytest.mark.parametrize("kind", ["models", "objectives"])
+def test_every_built_in_has_a_row(kind: str) -> None:
+    names = {entry.name for entry in registry.catalogue(kind) if entry.origin == "ppgm"}
+    assert names <= BUILT_IN.keys()
+
+
+# The contract can be broken.
+
+
+@dataclass(frozen=True)
+class Broken(AbstractBound):
+    """A bound of two particles with a fault of choice."""
+
+    fault: Callable[[Weights], Any]
+    particles: int = 2
+
+    def rows(self, weights: Weights) -> Any:
+        return self.fault(weights)
+
+
+FAULTS = {
+    "the average inside the logarithm is over the batch": (
+        lambda w: -(w.log_p - w.log_q).exp().mean((0, 1)).log().expand(w.log_p.shape[1]),
+        "adds over the rows",
+    ),
+    "log q is missing": (lambda w: -w.log_p.mean(0), "log p(x) at the exact posterior"),
+    "a sum in place of a mean": (
+        lambda w: -(w.log_p - w.log_q).sum(0),
+        "log p(x) at the exact posterior",
+    ),
+    "not a number": (
+        lambda w: -(w.log_p - w.log_q).mean(0) * float("nan"),
+        "finite losses",
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_broken_objective_is_caught(fault: str) -> None:
+    pytest.importorskip("pyro")
+    rows, name = FAULTS[fault]
+    checks = [c for c in checks_for(Broken(rows), hosts=["pyro"]) if name in c.name]
+    assert checks
+    with pytest.raises(ContractError):
+        checks[0].run()
+
+
+@dataclass(frozen=True)
+class Detached(FactorAnalysis):
+    """The decoder gets no gradient."""
+
+    def model(self, ppl: Any, x: Any = None) -> None:
+        affine, scale = self._parameters(ppl)
+        with ppl.plate("data", x):
+            z = ppl.sample("z", ppl.distributions.Normal(ppl.np.zeros(2), 1.0).to_event(1))
+            mean = ppl.ops.stop_gradient(affine(z))
+            ppl.sample("x", ppl.distributions.Normal(mean, scale).to_event(1), obs=x)
+
+
+@dataclass(frozen=True)
+class Joint(FactorAnalysis):
+    """A factor that counts the batch once, whatever its size."""
+
+    def model(self, ppl: Any, x: Any = None) -> None:
+        super().model(ppl, x)
+        ppl.factor("once", 1.0 + ppl.np.zeros(()))
+        with ppl.plate("data", x):
+            ppl.factor("batch", (x**2).sum() + ppl.np.zeros(x.shape[0]))
+
+
+@pytest.mark.parametrize(
+    ("declaration", "name"),
+    [(Detached(4, 2), "gradient in every parameter"), (Joint(4, 2), "over minibatches")],
+)
+def test_a_broken_declaration_is_caught(host: str, declaration: Any, name: str) -> None:
+    checks = checks_for(declaration, data={"x": REAL}, hosts=[host])
+    with pytest.raises(ContractError):
+        next(c for c in checks if name in c.name).run()
+
+
+def test_failures_are_collected_or_raised() -> None:
+    broken = Broken(lambda w: -w.log_p.mean(0))
+    pytest.importorskip("pyro")
+    outcomes = check(broken, hosts=["pyro"], on_fail="collect")
+    assert [o.name for o in outcomes] == [c.name for c in checks_for(broken, hosts=["pyro"])]
+    failed = {o.name for o in outcomes if o.error}
+    assert any("exact posterior" in name for name in failed)
+    assert not any("adds over" in name for name in failed)
+    with pytest.raises(ContractError, match="Broken"):
+        check(broken, hosts=["pyro"])
+    assert replace(broken, particles=3).particles == 3
+
+
+@pytest.mark.parametrize("wrong", [3, (SBN(4, (2,)), None), (SBN(4, (2,)), {"x": BITS[:1]})])
+def test_what_cannot_be_checked_is_refused(wrong: Any) -> None:
+    thing, data = wrong if isinstance(wrong, tuple) else (wrong, None)
+    with pytest.raises(ArgumentError):
+        checks_for(thing, data=data)
