@@ -4,7 +4,9 @@ __all__ = ["NumpyroTrainer"]
 
 import threading
 from collections.abc import Mapping
-from functools import partial
+from copy import copy
+from dataclasses import dataclass, field
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 import jax
@@ -89,10 +91,31 @@ class NumpyroTrainer:
         slots = {
             p.name: self.optimisers[p.name].init(self._mine(free, p)) for p in objective.players
         }
-        self.state = State(free, slots, {}, jax.random.key(seed), jnp.zeros((), int))
         self.interrupted: threading.Event | None = None  # a compiled chunk runs to its end
-        self._steps = jax.jit(self._run_steps, static_argnames="scale")
-        self._measure = jax.jit(self._losses, static_argnums=3)
+        self._steps, self._measure = self._functions(source, optimisers)
+        self.state = State(free, slots, {}, jax.random.key(seed), jnp.zeros((), int))
+
+    def _functions(self, source: Program, optimisers: Mapping[str, Any]) -> tuple[Any, Any]:
+        """Returns the compiled functions: those of an earlier fit, if only numbers differ.
+
+        This is known of frozen declarations alone: what a function of the user's closes over
+        may have changed since.
+        """
+        engine = copy(self)
+        engine.data = {}  # compiled functions must not keep data alive
+        options = getattr(source.declaration, "__dataclass_params__", None)
+        static = tuple((name, type(value), value) for name, value in self.static.items())
+        key = (
+            source.declaration, self.objective, tuple(optimisers.items()), self.total, static,
+            tuple(self.sliced), repr(self.table), jnp.result_type(float),
+        )  # fmt: skip
+        recipe = _Recipe(key, engine)
+        if options is None or not options.frozen:
+            return _compiled.__wrapped__(recipe)
+        try:
+            return _compiled(recipe)
+        except TypeError:  # a part of the key has no hash
+            return _compiled.__wrapped__(recipe)
 
     def start(self, index: np.ndarray | None, scale: float) -> None:
         """Lets the objective make its state from the first batch."""
@@ -282,6 +305,21 @@ class NumpyroTrainer:
         if rows is None:
             return data
         return {k: v[rows] if k in self.sliced else v for k, v in data.items()}
+
+
+@dataclass(frozen=True)
+class _Recipe:
+    """What a trainer's functions are made from: equal keys, equal functions."""
+
+    key: tuple[Any, ...]
+    engine: NumpyroTrainer = field(compare=False)
+
+
+@lru_cache(maxsize=8)
+def _compiled(recipe: _Recipe) -> tuple[Any, Any]:
+    engine = recipe.engine
+    steps = jax.jit(engine._run_steps, static_argnames="scale")
+    return steps, jax.jit(engine._losses, static_argnums=3)
 
 
 def _padded(array: np.ndarray, steps: int) -> np.ndarray:
