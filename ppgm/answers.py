@@ -21,6 +21,7 @@ from ppgm.fitting import Fit, fit
 from ppgm.inference.methods import HMC, NUTS, SVI, Guide, Importance
 from ppgm.posterior import Posterior
 from ppgm.programs import Program
+from ppgm.saving import check_params
 from ppgm.sites import SiteTable
 
 Arrays = dict[str, np.ndarray]
@@ -59,6 +60,7 @@ def infer(
     start = program if isinstance(program, Fit) else _untrained(program, arrays)
     table = start.program.sites(arrays)
     check_support(table, arrays)
+    check_params(start, arrays)
     match method:
         case SVI():
             found = _svi(start, arrays, table, method, seed, progress=progress)
@@ -112,6 +114,7 @@ def sample(
     if program.declaration is None:
         if data is None:
             raise ArgumentError("data is needed to sample a program of your own: it fixes plates")
+        check_params(fit, data)
         return host.sample(program, "model", fit.params, data, n, seed)
     if callable(getattr(program.declaration, "kernel", None)):
         return _by_kernel(fit, n, seed, steps)
@@ -176,7 +179,10 @@ def _guide_draws(
     found = host.sample(program, "guide", source.params, data, draws, seed)
     values = {n: found[n] for n in latent}
     model = host.log_density(program, source.params, data, values)
-    guide = host.log_density(program, source.params, data, values, "guide")
+    # a point is a function of an automatic guide's auxiliary draws, so it is these that count
+    drawn = {s.name: found[s.name] for s in table.select("guide", "latent", "auxiliary")
+             if s.distribution != "Delta"}  # fmt: skip
+    guide = host.log_density(program, source.params, data, drawn, "guide")
     lp, log_q = _to_rows(model, table), _to_rows(guide, table)
     observed = [s.name for s in table.select("model", "observed")]
     stats = {"lp": lp, "log_q": log_q, "log_weight": lp - log_q}

@@ -150,9 +150,7 @@ def sample(
             values=values, plates=plates, observe=side == "guide",
         )  # fmt: skip
         kinds = ("latent", "observed", "deterministic")
-        return {
-            n: s["value"] for n, s in sites.items() if kind_of(s) in kinds and not is_auxiliary(s)
-        }
+        return {n: s["value"] for n, s in sites.items() if kind_of(s) in kinds}
 
     fixed = {n: to_array(v) for n, v in (given or {}).items()}
     found = jax.jit(jax.vmap(one))(jax.random.split(key, draws), fixed)

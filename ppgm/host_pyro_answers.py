@@ -103,7 +103,7 @@ def sample(
         return {
             n: _drop_axes(m["value"], m, draws, work.dims)
             for n, m in run.sites.items()
-            if kind_of(m) != "factor" and not is_auxiliary(m)
+            if kind_of(m) != "factor"
         }
 
 
@@ -124,7 +124,7 @@ def log_density(
         runner = PyroRunner(work, {k: to_tensor(v) for k, v in data.items()})
         if draws > 1 and not runner.broadcasts():
             return _density_in_turn(runner, side, values, draws)
-        given = _with_plates(values, runner, "model", work.dims)
+        given = _with_plates(values, runner, side, work.dims)
         run = runner._run(side, given, draws)
         return {
             n: _density(m, draws, work.dims)
@@ -142,7 +142,7 @@ def _sample_in_turn(
     return {
         n: np.stack([to_numpy(r.sites[n]["value"]) for r in runs])
         for n, m in runs[0].sites.items()
-        if kind_of(m) != "factor" and not is_auxiliary(m)
+        if kind_of(m) != "factor"
     }
 
 
