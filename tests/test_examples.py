@@ -69,6 +69,9 @@ def test_eight_schools_by_svi(host):
     method = SVI(ELBO(particles=4), steps=500, draws=400, optimiser=Adam(0.05))
     posterior = ppgm.infer(program, data, method, seed=0)
     assert posterior.mean()["mu"] == pytest.approx(exact_schools(data)[0], abs=1.5)
+    bound = posterior.sample_stats["log_weight"].mean()
+    assert -40.0 < bound < -30.0  # log p(y) is -31 or so; no draw has weight 0
+    assert set(posterior.draws) >= {"mu", "tau", "noise"}
 
 
 def test_centred_and_not_are_one_model(host, f64):
