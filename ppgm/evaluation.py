@@ -27,6 +27,7 @@ from ppgm.errors import ArgumentError, EstimatorError
 from ppgm.fitting import Fit
 from ppgm.programs import Program
 from ppgm.rows import row_count, take
+from ppgm.saving import check_params
 from ppgm.sites import SiteTable
 
 PAIRS = 100_000
@@ -135,6 +136,7 @@ def evaluate(
     check_finite(arrays)
     table = _table(fit.program, arrays)
     check_support(table, arrays)
+    check_params(fit, arrays)
     exact = _exact(fit, table, arrays)
     if not table.has_guide:
         if exact is None:

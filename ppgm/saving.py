@@ -1,10 +1,12 @@
 """Fits on disk: safetensors for arrays, JSON for the rest; nothing in them is code."""
 
-__all__ = ["describe", "load", "move", "save"]
+__all__ = ["check_params", "describe", "load", "move", "save"]
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ppgm import host as hosts
 from ppgm import specs, store
 from ppgm.errors import ArgumentError, PpgmError, StorageError
 from ppgm.fitting import Fit
@@ -53,6 +55,21 @@ def load(folder: str | Path, *, program: Program | None = None, host: str | None
         own, stored.tensors["params"], stored.history, stored.tensors["state"] if same else {},
         {**run, "objective": objective, "optimiser": optimiser},
     )  # fmt: skip
+
+
+def check_params(fit: Fit, data: Mapping[str, Any]) -> None:
+    """Checks that a fit of a program of one's own, which `load` was given, has its parameters.
+
+    Raises:
+        StorageError: If names or shapes differ; a program would run with its initial values.
+    """
+    if fit.program.declaration is not None or not fit.config:
+        return
+    wanted = hosts.load(fit.program.host).initial(fit.program, data, fit.program.seed)
+    groups = (g for player in fit.config["objective"].players for g in player.groups)
+    nets = tuple(f"{group}." for group in groups if group not in ("model", "guide"))
+    found = {n: v for n, v in fit.params.items() if n in wanted or not n.startswith(nets)}
+    store.match({n: v.shape for n, v in wanted.items()}, found)
 
 
 def move(fit: Fit, host: str) -> Fit:

@@ -8,7 +8,7 @@ import pytest
 
 import ppgm
 from ppgm.errors import ArgumentError, StorageError
-from ppgm.inference import ELBO, GAN, IWAE, VIMCO, ContrastiveDivergence
+from ppgm.inference import ELBO, GAN, IWAE, VIMCO, ContrastiveDivergence, Guide
 from ppgm.models import RBM, SBN, VAE, FactorAnalysis, Gaussian, Generator
 from ppgm.optimisers import SGD, Adam
 
@@ -110,6 +110,24 @@ def test_programs_of_one_s_own_are_given_again(host, tmp_path):
     assert back.program is own
     assert_same(fit.params, back.params)
     assert_same(fit.state, back.state)
+
+
+def test_another_program_s_parameters_are_refused(host, tmp_path):
+    """They would leave the program at its initial values, unnoticed."""
+    made, other = (ppgm.program(FactorAnalysis(5, size), host=host) for size in (2, 3))
+    fit = ppgm.fit(ppgm.Program(made.model, made.guide, host=host), {"x": REAL}, ELBO(), steps=1,
+                   progress=False)  # fmt: skip
+    fit.save(tmp_path)
+    wrong = ppgm.load(tmp_path, program=ppgm.Program(other.model, other.guide, host=host))
+    for ask in (
+        lambda: ppgm.evaluate(wrong, {"x": REAL}),
+        lambda: ppgm.infer(wrong, {"x": REAL}, Guide(5)),
+        lambda: ppgm.sample(wrong, data={"x": REAL}),
+    ):
+        with pytest.raises(StorageError, match="another model.*decoder"):
+            ask()
+    right = ppgm.load(tmp_path, program=fit.program)
+    assert np.isfinite(ppgm.evaluate(right, {"x": REAL}, particles=25).mean)
 
 
 def test_optimisers_come_back(host, tmp_path):
