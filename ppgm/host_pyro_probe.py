@@ -29,7 +29,7 @@ def probe(
     player: str,
     values: Mapping[str, np.ndarray],
     noise: Mapping[str, np.ndarray],
-    scale: float | np.ndarray,
+    scale: Any,
     total: float | None,
     state: Mapping[str, np.ndarray] | None,
     step: int,
