@@ -2,7 +2,7 @@
 
 __all__ = ["Bound", "bind", "check_finite", "check_support", "check_validation"]
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,7 +13,7 @@ from ppgm.errors import DataError, ModelError
 from ppgm.layouts import subsampled_plates, total_rows
 from ppgm.programs import Program
 from ppgm.rows import row_names, take
-from ppgm.sites import SiteTable, check_match, tabulate
+from ppgm.sites import Site, SiteTable, check_match, tabulate
 
 SUPPORTS = {
     "boolean": (lambda x: (x == 0) | (x == 1), "0 or 1", "binarise, or use ContinuousBernoulli"),
@@ -99,10 +99,10 @@ def check_support(table: SiteTable, data: Mapping[str, Any]) -> None:
         DataError: Names the site, the first value outside, and what to do.
     """
     for site in table.select("model", "observed"):
-        value = data.get(site.name)
-        if site.support not in SUPPORTS or not hasattr(value, "shape"):
+        value, rule = data.get(site.name), _rule(site)
+        if rule is None or not hasattr(value, "shape"):
             continue
-        test, words, advice = SUPPORTS[site.support]
+        test, words, advice = rule
         array = np.asarray(value)
         bad = np.argwhere(~test(array))
         if len(bad):
@@ -111,6 +111,17 @@ def check_support(table: SiteTable, data: Mapping[str, Any]) -> None:
                 f"'{site.name}' ({site.distribution}: {words}), the first {array[tuple(bad[0])]} "
                 f"at {tuple(int(i) for i in bad[0])}: {advice}"
             )
+
+
+def _rule(site: Site) -> tuple[Callable[[np.ndarray], np.ndarray], str, str] | None:
+    if site.bounds is None:
+        return SUPPORTS.get(site.support)
+    low, high = site.bounds
+
+    def inside(x: np.ndarray) -> np.ndarray:
+        return (x >= low) & (x <= high) & (x == np.floor(x))
+
+    return inside, f"{low}, {low + 1}, ..., {high}", "encode it, or declare more values"
 
 
 def _following(program: Program, table: SiteTable, batch: Mapping[str, Any]) -> tuple[str, ...]:

@@ -57,10 +57,10 @@ class MissingDependencyError(PpgmError, ImportError):
 
 
 class NonFiniteError(PpgmError, ArithmeticError):
-    """A loss became NaN or infinite.
+    """A loss or a parameter became NaN or infinite.
 
     Attributes:
-        fit: The last `ppgm.Fit` whose parameters and loss were finite, or None.
+        fit: The `ppgm.Fit` up to the last step with a finite loss and finite parameters, or None.
     """
 
     def __init__(self, message: str, fit: Any = None) -> None:

@@ -18,6 +18,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import numpyro
 from jax import Array
 from numpyro import handlers
 from numpyro.distributions import constraints
@@ -41,6 +42,7 @@ def initial(source: Program, data: Mapping[str, Any], seed: int = 0) -> Arrays:
     return flatten(open_setup(source, data, None, seed).params)
 
 
+@numpyro.validation_enabled(is_validate=False)
 def trace(
     source: Program,
     side: str,
@@ -54,6 +56,7 @@ def trace(
     """Runs one side once and returns its statements; the model after the guide, at its draws.
 
     Without `finite`, whether values are finite is not looked at, and shapes alone are run.
+    NumPyro's own checks are off: they would raise at the very values that this is to report.
     """
     setup = open_setup(source, data, params, seed)
     arrays = {k: to_array(v) for k, v in data.items()}
@@ -282,7 +285,19 @@ def _record(site: Mapping[str, Any], sites: Mapping[str, Any], *, finite: bool) 
         enumerable=0 if values is None else len(values),
         normalised=kind != "factor" and bool(getattr(portable, "normalised", True)),
         finite=not finite or _is_finite(site["value"], to_term(site, sites, "", 0).log_prob),
+        bounds=_bounds(support),
     )
+
+
+def _bounds(support: Any) -> tuple[int, int] | None:
+    while hasattr(support, "base_constraint"):
+        support = support.base_constraint
+    if _support_name(support) != "integer_interval":
+        return None
+    ends = (support.lower_bound, support.upper_bound)
+    if any(isinstance(e, jax.core.Tracer) or jnp.ndim(e) for e in ends):
+        return None
+    return int(ends[0]), int(ends[1])
 
 
 def _deterministic(site: Mapping[str, Any], plates: Any, *, finite: bool) -> Record:

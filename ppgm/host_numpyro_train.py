@@ -184,7 +184,9 @@ class NumpyroTrainer:
             return state, {name: carry[1][name].at[i].set(values[name]) for name in values}
 
         state, log = jax.lax.fori_loop(0, count, body, (state, log))
-        finite = [jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(state.params)]
+        # as the program sees them, too: the exponential of a large number overflows
+        seen = jax.tree.leaves((state.params, self._constrained(state.params)))
+        finite = [jnp.isfinite(leaf).all() for leaf in seen]
         return state, log, jnp.stack(finite).all()
 
     def _step(self, state: State, batch: Any, scale: Any) -> tuple[State, dict[str, Array]]:

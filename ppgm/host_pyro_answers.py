@@ -31,6 +31,7 @@ def initial(source: Program, data: Mapping[str, Any], seed: int = 0) -> Arrays:
         return work.leaves.export()
 
 
+@pyro.validation_enabled(is_validate=False)
 def trace(
     source: Program,
     side: str,
@@ -43,7 +44,8 @@ def trace(
 ) -> dict[str, Record]:
     """Runs one side once and returns its statements; the model after the guide, at its draws.
 
-    Without `finite`, whether values are finite is not looked at.
+    Without `finite`, whether values are finite is not looked at. Pyro's own checks are off: they
+    would raise at the very values that this is to report.
     """
     with session(source, data, params, seed) as work, seeded_rng(seed), torch.no_grad():
         runner = PyroRunner(work, {k: to_tensor(v) for k, v in data.items()})
@@ -326,7 +328,17 @@ def _record(msg: Any, *, finite: bool = True) -> Record:
         enumerable=0 if values is None else len(values),
         normalised=kind in ("latent", "observed") and getattr(portable, "normalised", True),
         finite=finite,
+        bounds=_bounds(support),
     )
+
+
+def _bounds(support: Any) -> tuple[int, int] | None:
+    while hasattr(support, "base_constraint"):
+        support = support.base_constraint
+    if _support_name(support) != "integer_interval":
+        return None
+    ends = [torch.as_tensor(e) for e in (support.lower_bound, support.upper_bound)]
+    return None if any(e.ndim for e in ends) else (int(ends[0]), int(ends[1]))
 
 
 def _event_shape(kind: str, fn: Any, value: Tensor, depth: int) -> tuple[int, ...]:

@@ -69,7 +69,8 @@ class PyroTrainer:
         self.objective, self.table, self.total = objective, table, total
         self.data = {k: to_tensor(v) for k, v in data.items()}
         self.sliced = row_names(self.data)
-        self.session = open_session(source, sample or data, params, seed)
+        with pyro.validation_enabled(is_validate=False):  # a bad start is told of by `fit`
+            self.session = open_session(source, sample or data, params, seed)
         self._build_nets(seed, params or {})
         self.leaves = {p.name: self._leaves_of(p.groups) for p in objective.players}
         self.optimisers = {
@@ -179,8 +180,11 @@ class PyroTrainer:
         return [*self.session.leaves.tensors.values(), *nets]
 
     def _finite(self) -> bool:
+        leaves = self.session.leaves
         with torch.no_grad():
-            return all(bool(t.isfinite().all()) for t in self._tensors())
+            # as the program sees them, too: the exponential of a large number overflows
+            seen = [leaves.constrained(name) for name in leaves.tensors]
+            return all(bool(t.isfinite().all()) for t in {*self._tensors(), *seen})
 
     def _snapshot(self) -> _Snapshot:
         return _Snapshot(

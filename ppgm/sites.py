@@ -47,6 +47,7 @@ class Record(NamedTuple):
         enumerable: Number of values, 0 if not finite or too many to list.
         normalised: Whether it is a density that integrates to one (a factor is not).
         finite: Whether value and log density are finite.
+        bounds: Least and largest value of a bounded support of integers, if they are known.
     """
 
     type: str
@@ -61,6 +62,7 @@ class Record(NamedTuple):
     enumerable: int
     normalised: bool
     finite: bool
+    bounds: tuple[int, int] | None = None
 
 
 class Site(NamedTuple):
@@ -86,6 +88,7 @@ class Site(NamedTuple):
     discrete: bool
     enumerable: int
     normalised: bool
+    bounds: tuple[int, int] | None = None
 
 
 class SiteTable(NamedTuple):
@@ -209,7 +212,7 @@ def _site(name: str, side: str, r: Record, data: set[str]) -> Site:
     kind = _kind(name, side, r, data)
     return Site(
         name, side, kind, r.distribution, r.support, r.batch_shape, r.event_shape, plates,
-        r.reparameterised, r.discrete, r.enumerable, r.normalised,
+        r.reparameterised, r.discrete, r.enumerable, r.normalised, r.bounds,
     )  # fmt: skip
 
 
