@@ -79,7 +79,9 @@ def probe(
         source, objective, player, total, scale if even else None, repr(table), static,
         bool(jax.config.jax_enable_x64), work, table,
     )  # fmt: skip
-    forced, given = (align(v, table, work.setup.dims) for v in (values, noise))
+    forced, given = dict(values), dict(noise)
+    if source.declaration is not None:  # the particles of other programs are mapped one by one
+        forced, given = (align(v, table, work.setup.dims) for v in (values, noise))
     forced, given = jax.tree.map(to_array, (forced, given))
     (loss, (metrics, after)), grads = _compiled(case)(
         own, work.state.params, work.data, forced, given, owned, to_array(scale), step,

@@ -45,11 +45,11 @@ def probe(
         if state is None:
             work.start(None, scale)
         owned = work.state if state is None else _tensors(state)
+        if PyroRunner(work.session, work.data).broadcasts():
+            values, noise = (align(v, table, work.session.dims) for v in (values, noise))
         runner = PyroRunner(
-            work.session, work.data,
-            forced=_tensors(align(values, table, work.session.dims)),
-            noise=_tensors(align(noise, table, work.session.dims)),
-        )  # fmt: skip
+            work.session, work.data, forced=_tensors(values), noise=_tensors(noise)
+        )
         layout = make_layout(table, work.session.dims, scale)
         view = View(runner, table, layout, total=total, step=step, state=owned)
         with torch.random.fork_rng(devices=[]):
