@@ -26,7 +26,16 @@ from numpyro.infer.inspect import get_model_relations
 
 from ppgm.host_numpyro_ops import OPS, to_array, to_numpy
 from ppgm.host_numpyro_ppl import PortableDistribution, base_of, support_values
-from ppgm.host_numpyro_run import Setup, flatten, is_auxiliary, kind_of, open_setup, plates_of, run, to_term
+from ppgm.host_numpyro_run import (
+    Setup,
+    flatten,
+    is_auxiliary,
+    kind_of,
+    open_setup,
+    plates_of,
+    run,
+    to_term,
+)
 from ppgm.host_numpyro_runner import ENUMERATION_LIMIT, NumpyroRunner
 from ppgm.layouts import make_layout
 from ppgm.programs import Program

@@ -177,7 +177,10 @@ def open_setup(
         if any(isinstance(v, jax.core.Tracer) for v in jax.tree.leaves(setups[0].params)):
             found = jax.jit(find)(key, traced)  # initial values that depend on the key or the data
             setups[:] = [setups[0]._replace(params=found)]
-    except (jax.errors.JAXTypeError, jax.errors.JAXIndexError):  # the program looks at numbers, to count groups for instance
+    except (
+        jax.errors.JAXTypeError,
+        jax.errors.JAXIndexError,
+    ):  # the program looks at numbers, to count groups for instance
         find(key, traced)
     return setups[0]._replace(params=unflatten(setups[0].params, params or {}))
 

@@ -1,6 +1,16 @@
 """What ppgm asks of a Pyro program besides training it: numpy dicts in, numpy arrays out."""
 
-__all__ = ["initial", "kernel", "log_density", "log_weights", "relations", "sample", "table_of", "trace", "weigher"]
+__all__ = [
+    "initial",
+    "kernel",
+    "log_density",
+    "log_weights",
+    "relations",
+    "sample",
+    "table_of",
+    "trace",
+    "weigher",
+]
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -181,9 +191,7 @@ def relations(source: Program, data: Mapping[str, Any]) -> list[tuple[str, str]]
     """Returns the edges (parent, child) between sites of the model, parameters among them."""
     tensors = {k: to_tensor(v) for k, v in data.items()}
     with pyro.get_param_store().scope(), torch.random.fork_rng(devices=[]):
-        found = get_model_relations(
-            source.model, (), tensors, include_deterministic=True
-        )
+        found = get_model_relations(source.model, (), tensors, include_deterministic=True)
     edges = {(p, c) for c, ps in found["sample_sample"].items() for p in ps if p != c}
     return sorted(edges | set(_gradient_edges(source, data)))
 
@@ -200,7 +208,8 @@ def _gradient_edges(source: Program, data: Mapping[str, Any]) -> Iterator[tuple[
         with torch.no_grad():
             sites = runner._run("model", {}, 1).sites
         given = {n: m["value"].detach() for n, m in sites.items()}
-        parents = {n.split("$$$")[0] + f"/{n}": work.leaves.tensors[n] for n in work.groups["model"]}
+        own = work.groups["model"]
+        parents = {f"{n.split('$$$')[0]}/{n}": work.leaves.tensors[n] for n in own}
         for name, msg in sites.items():
             floating = given[name].is_floating_point() or source.declaration is not None
             if kind_of(msg) == "observed" and floating:
@@ -294,9 +303,19 @@ def _density(msg: Any, draws: int, dims: int) -> np.ndarray:
 def _param(name: str, work: Session) -> Record:
     value = work.leaves.constrained(name)
     return Record(
-        "param", True, "Param", _support_name(work.leaves.constraints[name]), (), tuple(value.shape), (),
-        True, False, 0, True, bool(value.isfinite().all()),
-    )  # fmt: skip
+        type="param",
+        observed=True,
+        distribution="Param",
+        support=_support_name(work.leaves.constraints[name]),
+        batch_shape=(),
+        event_shape=tuple(value.shape),
+        plates=(),
+        reparameterised=True,
+        discrete=False,
+        enumerable=0,
+        normalised=True,
+        finite=bool(value.isfinite().all()),
+    )
 
 
 _TYPES = {"latent": "sample", "observed": "sample"}
@@ -320,7 +339,9 @@ def _record(msg: Any, *, finite: bool = True) -> Record:
         observed=kind == "observed",
         distribution="Deterministic" if kind == "deterministic" else _plain_name(name),
         support=_support_name(support),
-        batch_shape=tuple(fn.batch_shape) if kind != "deterministic" else tuple(value.shape[:depth]),
+        batch_shape=tuple(fn.batch_shape)
+        if kind != "deterministic"
+        else tuple(value.shape[:depth]),
         event_shape=_event_shape(kind, fn, value, depth),
         plates=plates,
         reparameterised=bool(fn.has_rsample),
@@ -368,5 +389,3 @@ SUPPORTS = {
     "greaterthaneq(lower_bound=0)": "nonnegative_integer",
     "integergreaterthan(lower_bound=0)": "nonnegative_integer",
 }
-
-

@@ -50,8 +50,10 @@ def nuts(
         for chain in range(chains):
             torch.manual_seed(seed + chain)
             found.append(
-                _chain(model, kernel, warmup, draws, target_accept, max_tree_depth, trajectory,
-                       progress)
+                _chain(
+                    model, kernel, warmup, draws, target_accept, max_tree_depth, trajectory,
+                    progress=progress,
+                )
             )  # fmt: skip
     stacked = [
         {name: np.stack([run[i][name] for run in found]) for name in found[0][i]} for i in (0, 1)
@@ -67,6 +69,7 @@ def _chain(
     target: float,
     depth: int,
     trajectory: float,
+    *,
     progress: bool,
 ) -> tuple[Arrays, Arrays]:
     rows: list[dict[str, float]] = []

@@ -37,7 +37,9 @@ class PyroLoss(ELBO):
                 f"{type(objective).__name__} has players {[p.name for p in objective.players]}: "
                 "the host's SVI steps only one; use ppgm.fit"
             )
-        super().__init__(num_particles=getattr(objective, "particles", 1), vectorize_particles=True)
+        super().__init__(
+            num_particles=getattr(objective, "particles", 1), vectorize_particles=True
+        )
         self.objective = objective
         self._known: dict[Any, bool] = {}
 
@@ -52,9 +54,7 @@ class PyroLoss(ELBO):
         runner = PyroRunner(None, kwargs, Program(model, guide, "pyro"), args, known=self._known)
         table, runner.dims = table_of(runner, kwargs)
         self.objective.check(table, subsampled_plates(table, minibatch=False))
-        view = View(
-            runner, table, make_layout(table, runner.dims), total=total_rows(table, None)
-        )
+        view = View(runner, table, make_layout(table, runner.dims), total=total_rows(table, None))
         return self.objective(view, self.objective.players[0].name) * view.total
 
     def _get_trace(self, model: Any, guide: Any, args: Any, kwargs: Any) -> tuple[Any, Any]:

@@ -18,7 +18,8 @@ from ppgm.inference import ELBO
 from ppgm.models import VAE
 
 x = (np.random.default_rng(0).random((20, 6)) < 0.5).astype("float32")
-fit = ppgm.fit(ppgm.program(VAE(6, 2, (4,)), host={host!r}), {{"x": x}}, ELBO(), epochs=2, batch_size=8)
+program = ppgm.program(VAE(6, 2, (4,)), host={host!r})
+fit = ppgm.fit(program, {{"x": x}}, ELBO(), epochs=2, batch_size=8)
 try:
     ppgm.program(VAE(6, 2), host={other!r})
     message = ""
