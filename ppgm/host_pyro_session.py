@@ -192,10 +192,10 @@ class PyroRunner:
         self, side: str, values: Mapping[str, Tensor], *, observe: bool
     ) -> tuple[dict[str, Tensor], list[Term]]:
         """Runs one side once with some values given: all its values, and its terms."""
-        run = self._run(side, values, 1, observe=observe, data={**self.data, **_in(values, self.data)})
-        terms = [
-            to_term(m, side, self.dims) for m in run.sites.values() if kind_of(m) != "deterministic"
-        ] if observe else []  # fmt: skip
+        data = {**self.data, **_in(values, self.data)}
+        run = self._run(side, values, 1, observe=observe, data=data)
+        scored = [m for m in run.sites.values() if kind_of(m) != "deterministic"]
+        terms = [to_term(m, side, self.dims) for m in scored] if observe else []
         return {n: m["value"] for n, m in run.sites.items()}, terms
 
     def kernel(self, value: Tensor) -> Tensor:

@@ -1,6 +1,16 @@
 """One run of a Pyro program: its statements, its parameters, its terms."""
 
-__all__ = ["PARTICLES", "Leaves", "Tracer", "base_of", "canonical", "is_auxiliary", "kind_of", "plates_of", "to_term"]
+__all__ = [
+    "PARTICLES",
+    "Leaves",
+    "Tracer",
+    "base_of",
+    "canonical",
+    "is_auxiliary",
+    "kind_of",
+    "plates_of",
+    "to_term",
+]
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -119,7 +119,7 @@ def log_mean(log_w):
 OUTCOMES = {"pyro": outcomes_pyro, "numpyro": outcomes_numpyro}
 
 
-@pytest.mark.parametrize("objective", [IWAE(particles=3), VIMCO(particles=3)], ids=["iwae", "vimco"])
+@pytest.mark.parametrize("objective", [IWAE(particles=3), VIMCO(particles=3)], ids=repr)
 def test_discrete_multi_sample_gradient_is_exact(host, f64, objective):
     outcomes = OUTCOMES[host](objective.native(host))
     assert expected_gradient(outcomes, 3, log_mean) == pytest.approx(exact_gradient(3), abs=1e-9)
@@ -210,7 +210,8 @@ def test_defect_a_pyro_iwae_under_subsampling(f64):
 
 def test_iwae_of_minibatches_averages_to_the_full_one(host, f64):
     """The same draws, cut into minibatches, give the full-data bound exactly."""
-    program = ppgm.Program(*(rows_given_pyro() if host == "pyro" else rows_given_numpyro()), host=host)
+    pair = rows_given_pyro() if host == "pyro" else rows_given_numpyro()
+    program = ppgm.Program(*pair, host=host)
     z = np.random.default_rng(1).normal(size=(5, ROWS))
     full = probe(program, {}, {"x": DATA}, IWAE(particles=5), values={"z": z})
     parts = [

@@ -170,11 +170,10 @@ def test_pyro_svi_torch_optim_and_module(f64, name):
 
 def test_pyro_elbo_module(f64):
     pytest.importorskip("pyro")
+    import pyro
     import pyro.distributions as dist
     import torch
     from pyro.nn import PyroModule, PyroParam
-
-    import pyro
 
     class Guide(PyroModule):
         def __init__(self):

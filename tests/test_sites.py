@@ -247,7 +247,8 @@ def test_batch_axis_without_a_plate(host, t):
     def guide(x):
         t.sample("z", t.dist.Normal(t.zeros(len(x)), 1.0))
 
-    with pytest.raises(ModelError, match=r"site 'z' of the model .* axis -1 is in no plate.*to_event"):
+    words = r"site 'z' of the model .* axis -1 is in no plate.*to_event"
+    with pytest.raises(ModelError, match=words):
         ppgm.fit(ppgm.Program(model, guide, host=host), {"x": np.zeros(4)}, ELBO(), steps=1)
 
 
