@@ -171,6 +171,6 @@ def _pytest(copy: Path, tests: tuple[str, ...]) -> tuple[int, str]:
 
 
 def _first_failure(output: str) -> str:
-    found = re.search(r"^(?:FAILED|ERROR) (?:tests/)?(\S+)", output, re.MULTILINE)
+    found = re.search(r"^(?:FAILED|ERROR) (?:tests/)?(.+?)(?: - |$)", output, re.MULTILINE)
     lines = output.strip().splitlines()
     return found[1] if found else (lines[-1] if lines else "no output")
