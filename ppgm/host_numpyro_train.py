@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from copy import copy
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -212,7 +212,7 @@ class NumpyroTrainer:
         updates, slots = self.optimisers[player.name].update(grads, state.slots[player.name], own)
 
         state = State(
-            state.params | optax.apply_updates(own, updates),
+            state.params | cast(dict[str, Any], optax.apply_updates(own, updates)),
             state.slots | {player.name: slots},
             jax.lax.stop_gradient(owned), key, state.step,
         )  # fmt: skip
