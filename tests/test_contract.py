@@ -65,9 +65,24 @@ BUILT_IN: dict[str, Any] = {
 pytestmark = pytest.mark.usefixtures("f64")
 
 
-@parametrize_with_checks(BUILT_IN.values())
+# What these add to the others is also tested in test_objectives_math.py.
+SLOW = ("elbo, annealed", "stl", "renyi", "sum")
+
+
+@parametrize_with_checks(thing for name, thing in BUILT_IN.items() if name not in SLOW)
 def test_built_ins(check: Check) -> None:
     check.run()
+
+
+@pytest.mark.slow
+@parametrize_with_checks(BUILT_IN[name] for name in SLOW)
+def test_more_built_ins(check: Check) -> None:
+    check.run()
+
+
+@pytest.mark.parametrize("name", SLOW)
+def test_all_objectives_are_written_down_and_read_again(name: str) -> None:
+    checks_for(BUILT_IN[name])[0].run()
 
 
 @pytest.mark.parametrize("kind", ["models", "objectives"])

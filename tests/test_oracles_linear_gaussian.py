@@ -45,7 +45,11 @@ BOUNDS = {
 
 pytestmark = pytest.mark.usefixtures("f64")
 every_model = pytest.mark.parametrize("model", MODELS)
-every_bound = pytest.mark.parametrize("bound", BOUNDS)
+# The slow ones differ from the others by a number, or not at all for reparameterised draws.
+RARE = ("vimco", "renyi -1", "renyi 3")
+every_bound = pytest.mark.parametrize(
+    "bound", [pytest.param(b, marks=pytest.mark.slow) if b in RARE else b for b in BOUNDS]
+)
 
 _PROGRAMS: dict[Any, ppgm.Program] = {}
 
@@ -205,7 +209,7 @@ def test_the_bound_at_the_exact_posterior_has_the_gradient_of_log_p(
 
 
 @every_model
-@pytest.mark.parametrize("beta", [1.0, 0.3, 2.5])
+@pytest.mark.parametrize("beta", [1.0, pytest.param(0.3, marks=pytest.mark.slow)])
 def test_cubature_gives_the_elbo_and_its_gradient(
     host: str, model: str, beta: float, x: np.ndarray, rng: np.random.Generator
 ) -> None:
@@ -260,7 +264,9 @@ def test_a_bound_at_given_noise_is_that_of_the_exact_log_weights(
     assert got.metrics["bound"] == pytest.approx(reference(bound, log_w).mean(), abs=TOLERANCE)
 
 
-@pytest.mark.parametrize("bound", ["iwae", "vimco", "renyi 1/2", "renyi -1", "renyi 3"])
+@pytest.mark.parametrize(
+    "bound", ["iwae", "renyi 1/2", *(pytest.param(b, marks=pytest.mark.slow) for b in RARE)]
+)
 def test_the_gradient_of_a_bound_is_that_of_the_exact_log_weights(
     host: str, bound: str, x: np.ndarray, rng: np.random.Generator
 ) -> None:
@@ -305,7 +311,9 @@ def average(runs: list[Probe]) -> tuple[float, float, dict[str, np.ndarray]]:
 
 
 @every_bound
-@pytest.mark.parametrize("split", ["all pairs of 4", "an epoch of 5"])
+@pytest.mark.parametrize(
+    "split", [pytest.param("all pairs of 4", marks=pytest.mark.slow), "an epoch of 5"]
+)
 def test_the_average_over_minibatches_is_the_full_data(
     host: str, bound: str, split: str, rng: np.random.Generator
 ) -> None:

@@ -139,7 +139,10 @@ def test_expected_gradient_of_an_averaged_elbo(
 
 
 @pytest.mark.parametrize("bound", MULTI)
-@pytest.mark.parametrize(("net", "particles"), [("3-2-1", 2), ("3-2-1", 3), ("5-4-3", 2)])
+@pytest.mark.parametrize(
+    ("net", "particles"),
+    [("3-2-1", 2), pytest.param("3-2-1", 3, marks=pytest.mark.slow), ("5-4-3", 2)],
+)
 def test_expected_gradient_of_multi_sample_bounds(
     host: str, bound: str, net: str, particles: int, rng: np.random.Generator
 ) -> None:

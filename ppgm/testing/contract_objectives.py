@@ -16,6 +16,7 @@ from ppgm.models import RBM, SBN, VAE, FactorAnalysis, Gaussian, Generator
 from ppgm.probes import probe
 from ppgm.programs import Program, program
 from ppgm.rows import row_count, take
+from ppgm.sites import SiteTable
 from ppgm.testing.contract_parts import (
     Check,
     agree,
@@ -41,8 +42,8 @@ def objective_checks(objective: AbstractObjective, hosts: Sequence[str]) -> list
 
 
 @lru_cache(maxsize=2)
-def _programs(host: str) -> dict[str, tuple[Program, dict[str, np.ndarray]]]:
-    """Small programs of every kind, each with data."""
+def _programs(host: str) -> dict[str, tuple[Program, dict[str, np.ndarray], SiteTable]]:
+    """Small programs of every kind, each with data and its sites."""
     rng = np.random.default_rng(0)
     real, bits = rng.normal(size=(3, 3)), (rng.random((3, 3)) < 0.5).astype(float)
     kinds = {
@@ -52,15 +53,16 @@ def _programs(host: str) -> dict[str, tuple[Program, dict[str, np.ndarray]]]:
         "implicit": (Generator(3, hidden=(4,)), {"x": real}),
         "energy": (RBM(3, 2), {"v": bits}),
     }
-    return {name: (program(d, host=host), data) for name, (d, data) in kinds.items()}
+    bound = {name: (program(d, host=host), data) for name, (d, data) in kinds.items()}
+    return {name: (run, data, run.sites(data)) for name, (run, data) in bound.items()}
 
 
 def _legal(objective: AbstractObjective, host: str) -> dict[str, tuple[Program, dict[str, Any]]]:
     """Returns the programs that the objective accepts; it names a site for those it refuses."""
     found = {}
-    for name, (run, data) in _programs(host).items():
+    for name, (run, data, table) in _programs(host).items():
         try:
-            objective.check(run.sites(data))
+            objective.check(table)
         except EstimatorError:
             continue
         found[name] = (run, data)
