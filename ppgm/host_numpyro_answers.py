@@ -20,6 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 import numpyro
 from jax import Array
+from jax.core import Tracer
 from numpyro import handlers
 from numpyro.distributions import constraints
 from numpyro.infer.inspect import get_model_relations
@@ -304,7 +305,7 @@ def _bounds(support: Any) -> tuple[int, int] | None:
     if _support_name(support) != "integer_interval":
         return None
     ends = (support.lower_bound, support.upper_bound)
-    if any(isinstance(e, jax.core.Tracer) or jnp.ndim(e) for e in ends):
+    if any(isinstance(e, Tracer) or jnp.ndim(e) for e in ends):
         return None
     return int(ends[0]), int(ends[1])
 

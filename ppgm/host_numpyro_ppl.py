@@ -98,17 +98,20 @@ class NumpyroNamespace:
             value = init() if callable(init) else init
             return jnp.asarray(asarray(value), jnp.result_type(float))
 
-        return numpyro.param(name, start, constraint=CONSTRAINTS[constraint])
+        value: Any = numpyro.param(name, start, constraint=CONSTRAINTS[constraint])
+        return value
 
     def module(self, name: str, net: Any, **options: Any) -> Callable[[Array], Array]:
         origins = {base.__module__ for base in type(net).__mro__}
         if isinstance(net, eqx.Module):
-            return modules.eqx_module(name, net)
+            bound: Any = modules.eqx_module(name, net)
+            return bound
         if any(origin.startswith("flax.nnx") for origin in origins):
             return modules.nnx_module(name, net)
         if any(origin.startswith("flax.linen") for origin in origins):
             return modules.flax_module(name, net, **options)
-        return numpyro.param(f"{name}$params", lambda _: _built(net, name, self.seed))
+        built: Any = numpyro.param(f"{name}$params", lambda _: _built(net, name, self.seed))
+        return built
 
     def distribution(self, portable: Any) -> dist.Distribution:
         return PortableDistribution(portable, tuple(portable.batch_shape))
@@ -194,8 +197,8 @@ def support_values(fn: Any, limit: int) -> ndarray | None:
     units = math.prod(fn.event_shape[: len(fn.event_shape) - len(base.event_shape)])
     with jax.ensure_compile_time_eval():
         single = asarray(base.enumerate_support(expand=False))
-    single = single.reshape((single.shape[0], *base.event_shape))
-    if single.shape[0] ** units > limit:
+    single = single.reshape((len(single), *base.event_shape))
+    if len(single) ** units > limit:
         return None
-    index = asarray(list(product(range(single.shape[0]), repeat=units))).reshape(-1, units)
+    index = asarray(list(product(range(len(single)), repeat=units))).reshape(-1, units)
     return single[index].reshape((-1, *fn.event_shape))

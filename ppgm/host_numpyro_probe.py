@@ -75,9 +75,11 @@ def probe(
 
     static = tuple(sorted(work.static.items()))
     even = isinstance(scale, float | int)
+    # jax makes the attributes of its config at run time.
+    double = bool(jax.config.jax_enable_x64)  # pyright: ignore[reportAttributeAccessIssue]
     case = _Case(
         source, objective, player, total, scale if even else None, repr(table), static,
-        bool(jax.config.jax_enable_x64), work, table,
+        double, work, table,
     )  # fmt: skip
     forced, given = dict(values), dict(noise)
     if source.declaration is not None:  # the particles of other programs are mapped one by one

@@ -121,7 +121,8 @@ class NumpyroRunner:
         """Applies the declaration's Markov kernel to rows of values."""
         namespace = self.program.model.args[0]
         call = handlers.substitute(self.program.declaration.kernel, data=self.params)
-        return handlers.seed(call, self.rng.split())(namespace, value)
+        # A handler without a function, which this one is not, returns itself.
+        return handlers.seed(call, self.rng.split())(namespace, value)  # pyright: ignore[reportReturnType]
 
     def net(self, name: str) -> Callable[[Array], Array]:
         """Returns a network that the objective owns."""

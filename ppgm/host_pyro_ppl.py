@@ -10,6 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pyro
+import pyro.distributions
 import torch
 from numpy import asarray, ndarray
 from pyro.distributions import TorchDistribution, constraints
@@ -73,7 +74,7 @@ class PyroNamespace:
     def plate(self, name: str, x: Any, dim: int | None = None) -> Any:
         return pyro.plate(name, plate_size(name, x, self.rows), dim=dim)
 
-    def mask(self, mask: Tensor) -> Any:
+    def mask(self, mask: Any) -> Any:
         return pyro.poutine.mask(mask=mask)
 
     def param(
@@ -89,8 +90,9 @@ class PyroNamespace:
     def module(self, name: str, net: Any, **options: Any) -> Callable[[Tensor], Tensor]:
         if isinstance(net, torch.nn.Module):
             return pyro.module(name, net, **options)
-        session = next((m for m in _PYRO_STACK if getattr(m, "networks", None) is not None), None)
-        if session is not None and name in session.networks:
+        held = (getattr(handler, "networks", None) for handler in _PYRO_STACK)
+        session = next((networks for networks in held if networks is not None), None)
+        if session is not None and name in session:
             return self.networks[name]  # its parameters are in the session's hands already
         first = f"{name}$$${next(iter(net.parameters()))}"
         stale = session is None and first not in pyro.get_param_store()
@@ -116,7 +118,8 @@ class TorchRng:
 class PortableDistribution(TorchDistribution):
     """A portable distribution as one of Pyro's."""
 
-    arg_constraints = {}
+    # torch annotates this class attribute as a property.
+    arg_constraints = {}  # pyright: ignore[reportAssignmentType]
 
     def __init__(self, portable: Any, batch_shape: tuple[int, ...]) -> None:
         self.portable = portable

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
-import numpy as np
+from numpy import ndarray
 
 from ppgm.errors import ModelError
 from ppgm.ops import Array, Ops
@@ -44,7 +44,7 @@ class Namespace(Protocol):
         ...
 
     def param(
-        self, name: str, init: np.ndarray | Callable[[], np.ndarray], constraint: str = "real"
+        self, name: str, init: ndarray | Callable[[], ndarray], constraint: str = "real"
     ) -> Array:
         """A parameter: `constraint` is "real", "positive", "unit_interval" or "simplex"."""
         ...
