@@ -1,6 +1,14 @@
 """What is checked before the first step: data, sites, and the objective against both."""
 
-__all__ = ["Bound", "bind", "check_finite", "check_support", "check_validation"]
+__all__ = [
+    "Bound",
+    "bind",
+    "check_finite",
+    "check_program",
+    "following_plates",
+    "check_support",
+    "check_validation",
+]
 
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -51,16 +59,32 @@ def bind(program: Program, source: Any, objective: Any) -> Bound:
     batch = source.sample_rows()
     table = program.sites(batch)
     if source.batch_size is not None:
-        table = table._replace(data_plates=_following(program, table, batch))
-    check_plates(table)
-    if table.has_guide:
-        check_match(table)
+        table = _with_minibatches(table, following_plates(program, table, batch), source.rows)
+    check_program(table)
     for part in source.all_batches():
         check_support(table, part)
     minibatch = source.steps_per_epoch > 1
     objective.check(table, subsampled_plates(table, minibatch=minibatch))
     follow = bool(set(table.rows) & set(table.data_plates))
     return Bound(program, table, total_rows(table, source.rows), follow)
+
+
+def _with_minibatches(table: SiteTable, names: tuple[str, ...], rows: int) -> SiteTable:
+    """Lets the plates that follow a batch stand for all rows, by the engine's scale alone.
+
+    ``plate("data", N, subsample_size=len(x))`` says by itself that a row stands for N/B data: the
+    engine's scale says it too, and better for a ragged last batch.
+    """
+    plates = dict(table.plates)
+    for name in names:
+        plate = plates[name]
+        if plate.full_size not in (plate.size, rows):
+            raise ModelError(
+                f"plate '{name}' draws {plate.size} of {plate.full_size}, and there are {rows} "
+                "rows of data: minibatches need a plate of size len(x), or of the number of rows"
+            )
+        plates[name] = plate._replace(full_size=plate.size)
+    return table._replace(plates=plates, data_plates=names)
 
 
 def check_validation(table: SiteTable, data: Mapping[str, Any]) -> dict[str, Any]:
@@ -73,6 +97,13 @@ def check_validation(table: SiteTable, data: Mapping[str, Any]) -> dict[str, Any
     check_finite(arrays, " of the validation data")
     check_support(table, arrays)
     return arrays
+
+
+def check_program(table: SiteTable) -> None:
+    """Checks that every batch axis is in a plate, and that guide and model match."""
+    check_plates(table)
+    if table.has_guide:
+        check_match(table)
 
 
 def check_plates(table: SiteTable) -> None:
@@ -124,7 +155,9 @@ def _rule(site: Site) -> tuple[Callable[[np.ndarray], np.ndarray], str, str] | N
     return inside, f"{low}, {low + 1}, ..., {high}", "encode it, or declare more values"
 
 
-def _following(program: Program, table: SiteTable, batch: Mapping[str, Any]) -> tuple[str, ...]:
+def following_plates(
+    program: Program, table: SiteTable, batch: Mapping[str, Any]
+) -> tuple[str, ...]:
     """Returns the plates that have one row per row of the batch, whatever its size."""
     size = len(batch[row_names(batch)[0]])
     other = size - 1 if size > 1 else 2

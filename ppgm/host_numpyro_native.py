@@ -9,10 +9,10 @@ import jax
 from jax import Array
 from numpyro.infer import ELBO
 
-from ppgm.errors import EstimatorError
+from ppgm.checking import check_program
 from ppgm.host_numpyro_answers import table_of
 from ppgm.host_numpyro_runner import NumpyroRunner
-from ppgm.inference.objective import AbstractObjective
+from ppgm.inference.objective import AbstractObjective, check_native
 from ppgm.layouts import make_layout, subsampled_plates, total_rows
 from ppgm.programs import Program
 from ppgm.views import View
@@ -31,11 +31,7 @@ class NumpyroLoss(ELBO):
     can_infer_discrete = True
 
     def __init__(self, objective: AbstractObjective) -> None:
-        if len(objective.players) > 1:
-            raise EstimatorError(
-                f"{type(objective).__name__} has players {[p.name for p in objective.players]}: "
-                "the host's SVI steps only one; use ppgm.fit"
-            )
+        check_native(objective)
         super().__init__(num_particles=getattr(objective, "particles", 1))
         self.objective = objective
 
@@ -52,6 +48,7 @@ class NumpyroLoss(ELBO):
         program = Program(model, guide, "numpyro")
         first, second = jax.random.split(rng_key)
         table, dims = table_of(program, param_map, first, kwargs, args)
+        check_program(table)
         self.objective.check(table, subsampled_plates(table, minibatch=False))
         runner = NumpyroRunner(program, param_map, second, kwargs, dims, args=args)
         view = View(runner, table, make_layout(table, dims), total=total_rows(table, None))

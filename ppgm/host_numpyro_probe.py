@@ -82,7 +82,9 @@ def probe(
         double, work, table,
     )  # fmt: skip
     forced, given = dict(values), dict(noise)
-    if source.declaration is not None:  # the particles of other programs are mapped one by one
+    if getattr(
+        source.declaration, "broadcasts", False
+    ):  # the particles of other programs are mapped one by one
         forced, given = (align(v, table, work.setup.dims) for v in (values, noise))
     forced, given = jax.tree.map(to_array, (forced, given))
     (loss, (metrics, after)), grads = _compiled(case)(

@@ -21,8 +21,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jax.core import Tracer
 from numpyro import handlers
-from numpyro.distributions import MultivariateNormal, Normal, Unit, biject_to
+from numpyro.distributions import (
+    ExpandedDistribution,
+    Independent,
+    MaskedDistribution,
+    MultivariateNormal,
+    Normal,
+    Unit,
+    biject_to,
+)
 from numpyro.primitives import Messenger
 
 from ppgm.errors import ModelError
@@ -101,7 +110,7 @@ def _aligned(value: Array, fn: Any) -> Array:
     return jnp.reshape(value, value.shape[:1] + (1,) * spare + value.shape[1:])
 
 
-def _from_noise(fn: Any, noise: Array) -> Array:
+def _from_noise(fn: Any, noise: Any) -> Any:
     if isinstance(fn, MultivariateNormal):
         return fn.loc + (fn.scale_tril @ noise[..., None])[..., 0]
     if isinstance(fn, Normal):
@@ -174,7 +183,7 @@ def open_setup(
         return setups[0]._replace(params=unflatten(setups[0].params, params or {}))
     try:
         jax.eval_shape(lambda key, traced: find(key, traced) and None, key, traced)
-        if any(isinstance(v, jax.core.Tracer) for v in jax.tree.leaves(setups[0].params)):
+        if any(isinstance(v, Tracer) for v in jax.tree.leaves(setups[0].params)):
             found = jax.jit(find)(key, traced)  # initial values that depend on the key or the data
             setups[:] = [setups[0]._replace(params=found)]
     except (
@@ -249,16 +258,31 @@ def to_term(
     fn, value, plates = site["fn"], site["value"], plates_of(site, sites)
     extra = site.get("intermediates")
     log_p = fn.log_prob(value, extra) if extra else fn.log_prob(value)
-    scale = site["scale"]
+    scale: Any = site["scale"]
     for plate in plates if scale is not None else ():  # the rest is the user's own `scale`
         scale = scale * plate.size / plate.full_size if plate.size != plate.full_size else scale
     if scale is not None and not (isinstance(scale, float | int) and scale == 1):
         log_p = scale * log_p
-    log_p = jnp.reshape(log_p, (1,) * max(dims - log_p.ndim, 0) + log_p.shape)
+    drawn = None
+    if enumerated or not fn.has_rsample:
+        drawn = _with_axes(unmasked(fn).log_prob(value), dims)
     return Term(
-        site["name"], side, kind_of(site), value, log_p, tuple(p.name for p in plates),
-        bool(fn.has_rsample), enumerated,
+        site["name"], side, kind_of(site), value, _with_axes(log_p, dims),
+        tuple(p.name for p in plates), bool(fn.has_rsample), enumerated, drawn,
     )  # fmt: skip
+
+
+def _with_axes(log_p: Array, dims: int) -> Array:
+    return jnp.reshape(log_p, (1,) * max(dims - log_p.ndim, 0) + log_p.shape)
+
+
+def unmasked(fn: Any) -> Any:
+    """Returns the distribution that draws come from: a mask takes part in the density only."""
+    if isinstance(fn, MaskedDistribution | ExpandedDistribution):
+        return unmasked(fn.base_dist).expand(fn.batch_shape)
+    if isinstance(fn, Independent):
+        return unmasked(fn.base_dist).to_event(fn.reinterpreted_batch_ndims)
+    return fn
 
 
 def constrain(setup: Setup, params: Params) -> Params:

@@ -63,21 +63,22 @@ class NumpyroRunner:
         plates = self.rng.split()
         heads: list[Term] = []
 
-        def one(key: Array, given: Any, noise: Any) -> list[tuple[Any, Array]]:
+        def one(key: Array, given: Any, noise: Any) -> list[tuple[Any, ...]]:
             terms, constant = self._once(key, plates, given, noise, enumerate, stopped=stopped)
             heads[:] = [*terms, *constant]
-            return [(t.value, t.log_prob) for t in heads]
+            return [(t.value, t.log_prob, t.drawn) for t in heads]
 
         keys = jax.random.split(self.rng.split(), copies)
         if copies == 1:
             arrays = one(keys[0], *jax.tree.map(lambda a: a[0], (given, self.noise)))
             arrays = jax.tree.map(lambda a: jnp.asarray(a)[None], arrays)
-        elif self.program.declaration is not None:
+        elif getattr(self.program.declaration, "broadcasts", False):
             return self._plated(keys[0], plates, given, enumerate, copies, stopped=stopped)
         else:
             arrays = jax.vmap(one)(keys, given, self.noise)
         terms = [
-            t._replace(value=v, log_prob=p) for t, (v, p) in zip(heads, arrays, strict=True)
+            t._replace(value=v, log_prob=p, drawn=d)
+            for t, (v, p, d) in zip(heads, arrays, strict=True)
         ]
         both = [t for t in terms if t.side != "constant"]
         return both, [t._replace(side="guide") for t in terms if t.side == "constant"]
@@ -92,7 +93,7 @@ class NumpyroRunner:
         *,
         stopped: bool,
     ) -> tuple[list[Term], list[Term]]:
-        """Runs all particles in a plate, which declarations can.
+        """Runs all particles in a plate, for declarations that say that they broadcast.
 
         Their networks then see one flat matrix of rows, which is faster than the batched
         products of `jax.vmap`.
@@ -174,9 +175,7 @@ class NumpyroRunner:
             if kind_of(s) in ("latent", "observed", "factor")
         ]
 
-    def _all_values(
-        self, particles: int, names: tuple[str, ...]
-    ) -> tuple[dict[str, Array], int]:
+    def _all_values(self, particles: int, names: tuple[str, ...]) -> tuple[dict[str, Array], int]:
         """Returns every joint value of the sites, each for `particles` copies."""
         sites = self._run("guide", self.rng.split(), self.rng.split(), {}, self.params)
         fns = [sites[n]["fn"] for n in names]
@@ -187,7 +186,7 @@ class NumpyroRunner:
         for name, fn, support, column in zip(names, fns, supports, index, strict=True):
             values = support[column].reshape((-1,) + (1,) * len(fn.batch_shape) + fn.event_shape)
             # in the plate of particles a value has an axis for every plate of the program
-            plated = self.program.declaration is not None
+            plated = getattr(self.program.declaration, "broadcasts", False)
             spare = (1,) * (self.dims - len(fn.batch_shape)) if plated else ()
             values = values.reshape((len(values), *spare, *values.shape[1:]))
             shape = (index.shape[1], *spare, *fn.batch_shape, *fn.event_shape)

@@ -12,10 +12,10 @@ from pyro.infer.elbo import ELBOModule
 from pyro.infer.enum import get_importance_trace
 from torch import Tensor
 
-from ppgm.errors import EstimatorError
+from ppgm.checking import check_program
 from ppgm.host_pyro_answers import table_of
 from ppgm.host_pyro_session import PyroRunner
-from ppgm.inference.objective import AbstractObjective
+from ppgm.inference.objective import AbstractObjective, check_native
 from ppgm.layouts import make_layout, subsampled_plates, total_rows
 from ppgm.programs import Program
 from ppgm.views import View
@@ -32,11 +32,7 @@ class PyroLoss(ELBO):
     """
 
     def __init__(self, objective: AbstractObjective) -> None:
-        if len(objective.players) > 1:
-            raise EstimatorError(
-                f"{type(objective).__name__} has players {[p.name for p in objective.players]}: "
-                "the host's SVI steps only one; use ppgm.fit"
-            )
+        check_native(objective)
         super().__init__(
             num_particles=getattr(objective, "particles", 1), vectorize_particles=True
         )
@@ -53,6 +49,7 @@ class PyroLoss(ELBO):
         """Returns the loss, a scalar with a gradient."""
         runner = PyroRunner(None, kwargs, Program(model, guide, "pyro"), args, known=self._known)
         table, runner.dims = table_of(runner, kwargs)
+        check_program(table)
         self.objective.check(table, subsampled_plates(table, minibatch=False))
         view = View(runner, table, make_layout(table, runner.dims), total=total_rows(table, None))
         return self.objective(view, self.objective.players[0].name) * view.total

@@ -146,8 +146,8 @@ class PyroRunner:
         return self._pair(given, noise, copies, enumerate, stopped=stopped)[0]
 
     def broadcasts(self) -> bool:
-        """Tells whether particles can be a plate around the program; declarations are so made."""
-        if self.program.declaration is not None:
+        """Tells whether particles can be a plate around the program, by its word or by a test."""
+        if getattr(self.program.declaration, "broadcasts", False):
             return True
         key = (self.program.model, self.program.guide)
         if key not in self.known:
@@ -260,9 +260,7 @@ class PyroRunner:
             return [self.work.leaves.tensors[n] for n in self.work.groups["guide"]]
         return [p for _, p in pyro.get_param_store().named_parameters()]
 
-    def _all_values(
-        self, particles: int, names: tuple[str, ...]
-    ) -> tuple[dict[str, Tensor], int]:
+    def _all_values(self, particles: int, names: tuple[str, ...]) -> tuple[dict[str, Tensor], int]:
         """Returns every joint value of the sites, each for `particles` copies."""
         with torch.no_grad():
             sites = self._run("guide", {}, 1).sites

@@ -19,7 +19,14 @@ from typing import Any
 import numpy as np
 import pyro
 import torch
-from pyro.distributions import MultivariateNormal, Normal, Unit
+from pyro.distributions import (
+    ExpandedDistribution,
+    Independent,
+    MaskedDistribution,
+    MultivariateNormal,
+    Normal,
+    Unit,
+)
 from pyro.distributions.util import scale_and_mask
 from pyro.poutine.messenger import Messenger
 from pyro.poutine.subsample_messenger import _Subsample
@@ -196,7 +203,14 @@ def _first_value(msg: Any) -> tuple[Tensor, Any]:
 
 def plates_of(msg: Any) -> tuple[Plate, ...]:
     """Returns the plates around a statement, in the order of their axes."""
-    frames = [f for f in msg["cond_indep_stack"] if f.vectorized and f.name != PARTICLES]
+    frames = [f for f in msg["cond_indep_stack"] if f.name != PARTICLES]
+    for f in frames:
+        if not f.vectorized and f.full_size not in (None, f.size):
+            raise ModelError(
+                f"plate '{f.name}' goes through a subsample of {f.size} of {f.full_size} one by "
+                f"one (site '{msg['name']}'): use it as a context, `with pyro.plate(...)`"
+            )
+    frames = [f for f in frames if f.vectorized]
     plates = [Plate(f.name, f.size, f.dim, f.full_size or f.size) for f in frames]
     return tuple(sorted(plates, key=lambda p: p.dim))
 
@@ -207,15 +221,41 @@ def to_term(msg: Any, side: str, dims: int, *, enumerated: bool = False) -> Term
     scale = msg["scale"]
     for plate in plates:  # what is left is the user's own `poutine.scale`
         scale = scale * plate.size / plate.full_size if plate.size != plate.full_size else scale
-    log_p = fn.log_prob(value)
+    raw = _with_axes(fn.log_prob(value), dims)
+    log_p, drawn = raw, None
     if msg["mask"] is not None or not (isinstance(scale, float) and scale == 1.0):
-        log_p = scale_and_mask(log_p, scale, msg["mask"])
-    if log_p.ndim <= dims:
-        log_p = log_p.reshape((1,) * (dims + 1 - log_p.ndim) + tuple(log_p.shape))
+        log_p = _with_axes(scale_and_mask(raw, scale, msg["mask"]), dims)
+    if enumerated or not fn.has_rsample:
+        drawn = _with_axes(unmasked(fn).log_prob(value), dims) if is_masked(fn) else raw
     return Term(
         msg["name"], side, kind_of(msg), value, log_p, tuple(p.name for p in plates),
-        fn.has_rsample, enumerated,
+        fn.has_rsample, enumerated, drawn,
     )  # fmt: skip
+
+
+def _with_axes(log_p: Tensor, dims: int) -> Tensor:
+    """Gives a log density one axis for particles and `dims` for plates."""
+    return log_p.reshape((1,) * max(dims + 1 - log_p.ndim, 0) + tuple(log_p.shape))
+
+
+def is_masked(fn: Any) -> bool:
+    """Tells whether a distribution is masked at any depth."""
+    while hasattr(fn, "base_dist") and not hasattr(fn, "transforms"):
+        if isinstance(fn, MaskedDistribution):
+            return True
+        fn = fn.base_dist
+    return False
+
+
+def unmasked(fn: Any) -> Any:
+    """Returns the distribution that draws come from: a mask takes part in the density only."""
+    if isinstance(fn, MaskedDistribution):
+        return unmasked(fn.base_dist).expand(fn.batch_shape)
+    if isinstance(fn, Independent):
+        return unmasked(fn.base_dist).to_event(fn.reinterpreted_batch_ndims)
+    if isinstance(fn, ExpandedDistribution):
+        return unmasked(fn.base_dist).expand(fn.batch_shape)
+    return fn
 
 
 def kind_of(msg: Any) -> str:

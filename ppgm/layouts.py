@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ppgm.ops import Array
-from ppgm.sites import SiteTable
+from ppgm.sites import Plate, SiteTable
 from ppgm.terms import Layout
 
 
@@ -41,9 +41,13 @@ def total_rows(table: SiteTable, rows: int | None) -> float:
         rows: Number of data rows that the data plates stand for, or None for their own size.
     """
     plates = (table.plates[name] for name in table.rows)
-    return float(
-        prod(rows if rows and p.name in table.data_plates else p.full_size for p in plates)
-    )
+    return float(prod(_rows_of(p, table, rows) for p in plates))
+
+
+def _rows_of(plate: Plate, table: SiteTable, rows: int | None) -> int:
+    """A plate that draws a subsample knows its size; one that follows the data, theirs."""
+    follows = plate.name in table.data_plates and plate.full_size == plate.size
+    return rows if rows and follows else plate.full_size
 
 
 def subsampled_plates(table: SiteTable, *, minibatch: bool) -> tuple[str, ...]:
@@ -55,9 +59,7 @@ def subsampled_plates(table: SiteTable, *, minibatch: bool) -> tuple[str, ...]:
     )
 
 
-def align(
-    values: Mapping[str, Any], table: SiteTable, dims: int
-) -> dict[str, np.ndarray]:
+def align(values: Mapping[str, Any], table: SiteTable, dims: int) -> dict[str, np.ndarray]:
     """Gives draws of the guide's sites the axes of plates that they lie outside of.
 
     Args:

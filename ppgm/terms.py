@@ -20,11 +20,15 @@ class Term(NamedTuple):
         side: "model" or "guide".
         kind: "latent", "observed", "factor".
         value: Its value.
-        log_prob: Unscaled log density, shape ``(K, *plates)``: one axis per plate dimension of
-            the program, of length 1 where the site is outside that plate.
+        log_prob: Log density, shape ``(K, *plates)``: one axis per plate dimension of the
+            program, of length 1 where the site is outside that plate. The user's own scale
+            and mask handlers are in it, the scale of subsampled plates is not.
         plates: Names of its plates.
         reparameterised: Whether the draw carries gradients.
         enumerated: Whether the particles run through all values of this site.
+        drawn: For a draw that is not reparameterised, the log density that it was drawn from,
+            ``(K, *plates)``: without the user's scale and mask, which temper the objective but
+            not the draw.
     """
 
     name: str
@@ -35,6 +39,7 @@ class Term(NamedTuple):
     plates: tuple[str, ...]
     reparameterised: bool
     enumerated: bool
+    drawn: Array | None = None
 
 
 class Layout(NamedTuple):
@@ -75,8 +80,8 @@ class Weights(NamedTuple):
         log_p: Log joint density of data and draws.
         log_q: Log density of the draws under the guide.
         log_prior: The part of `log_p` that belongs to latent sites.
-        score: Log density under the guide of the sites without reparameterised draws; None if
-            every draw is reparameterised.
+        score: Log density that the draws which are not reparameterised came from, without any
+            scale: a subsampled plate scales their signal. None if every draw is reparameterised.
         log_q_stopped: `log_q` with the guide's parameters held constant, so that only the draws
             carry gradients; None unless asked for.
         log_mass: Log density of enumerated sites, with gradient: the weight of a particle in an
@@ -109,6 +114,10 @@ def weigh(
         parts = [_to_rows(t, layout, ops) for t in chosen]
         return sum(parts[1:], parts[0]) if parts else None
 
+    def drawn(*chosen: Term) -> Array | None:
+        parts = [_sum_axes(_drawn(t), layout, ops) for t in chosen]
+        return sum(parts[1:], parts[0]) if parts else None
+
     model = [t for t in terms if t.side == "model"]
     guide = [t for t in terms if t.side == "guide"]
     scored = [t for t in guide if not t.reparameterised and not t.enumerated]
@@ -118,26 +127,30 @@ def weigh(
         log_p=log_p,
         log_q=ops.np.zeros_like(log_p) if log_q is None else log_q,
         log_prior=total(*(t for t in model if t.kind == "latent")),
-        score=total(*scored),
+        score=drawn(*scored),
         log_q_stopped=total(*stopped),
-        log_mass=total(*(t for t in guide if t.enumerated)),
+        log_mass=drawn(*(t for t in guide if t.enumerated)),
         blocks=() if layout.rows or not scored else _blocks(terms, scored, layout, ops),
     )
 
 
 def _to_rows(term: Term, layout: Layout, ops: Ops) -> Array:
     """Sums a term over all plates but the rows, each row of which may stand for many data."""
-    return _reduce(term, set(layout.rows), layout, ops)
-
-
-def _reduce(term: Term, kept: set[str], layout: Layout, ops: Ops) -> Array:
     value = term.log_prob
     for plate in term.plates:
-        if plate not in kept and not _is_one(layout.scales[plate]):
+        if plate not in layout.rows and not _is_one(layout.scales[plate]):
             value = value * layout.scales[plate]
-    axes = tuple(axis for name, axis in layout.axes.items() if name not in kept)
-    spare = set(range(1, layout.dims + 1)) - set(layout.axes.values())
-    return ops.sum(value, tuple(sorted({*axes, *spare})))
+    return _sum_axes(value, layout, ops)
+
+
+def _sum_axes(value: Array, layout: Layout, ops: Ops) -> Array:
+    """Sums ``(K, *plates)`` over all axes but those of the particles and the rows."""
+    kept = {layout.axes[name] for name in layout.rows}
+    return ops.sum(value, tuple(a for a in range(1, layout.dims + 1) if a not in kept))
+
+
+def _drawn(term: Term) -> Array:
+    return term.log_prob if term.drawn is None else term.drawn
 
 
 def _blocks(
@@ -151,7 +164,7 @@ def _blocks(
         signal = sum(
             (1 if t.side == "model" else -1) * _spread(t, kept, layout, ops) for t in terms
         )
-        score = sum(_spread(t, kept, layout, ops) for t in mine)
+        score = sum(_drawn(t) for t in mine)
         scale: Array | float = 1.0
         for plate in plates:
             scale = scale * layout.scales[plate]

@@ -4,7 +4,14 @@ An objective is a frozen dataclass that maps a `View` of a program to one scalar
 player. Objectives add and scale: ``ELBO() + 0.1 * GAN()``.
 """
 
-__all__ = ["AbstractBound", "AbstractMultiSample", "AbstractObjective", "Player", "Sum"]
+__all__ = [
+    "AbstractBound",
+    "AbstractMultiSample",
+    "AbstractObjective",
+    "Player",
+    "Sum",
+    "check_native",
+]
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -124,13 +131,40 @@ class AbstractMultiSample(AbstractBound):
         super().check(table, subsampled)
         beyond = sorted(set(subsampled) - set(table.rows))
         if beyond and self.particles > 1:
-            outside = [
-                s.name for s in table.select("model", "latent") if not set(beyond) <= set(s.plates)
-            ]
+            kinds = ("latent", "observed", "factor")
+            outside = [s.name for s in table.select("model", *kinds) if beyond[0] not in s.plates]
+            outside = outside or [s.name for s in table.guide if beyond[0] not in s.plates]
             raise EstimatorError(
-                f"latent sites {outside} lie outside plate '{beyond[0]}', so that "
+                f"sites {outside} lie outside plate '{beyond[0]}', so that "
                 f"{type(self).__name__}'s logarithm is over all its data at once and a subsample "
                 "would bias it: use ELBO, or train on the full data (batch_size=None)"
+            )
+
+
+def check_native(objective: AbstractObjective) -> None:
+    """Checks that a host's own SVI can step an objective.
+
+    Raises:
+        EstimatorError: If it has several players, networks, state or a schedule, all of which
+            need an engine that knows of them.
+    """
+    name = type(objective).__name__
+    if len(objective.players) > 1:
+        raise EstimatorError(
+            f"{name} has players {[p.name for p in objective.players]}: the host's SVI steps only "
+            "one; use ppgm.fit"
+        )
+    for _, term in _terms(objective):
+        kind = type(term)
+        if kind.start is not AbstractObjective.start or kind.nets is not AbstractObjective.nets:
+            raise EstimatorError(
+                f"{kind.__name__} owns networks or state, which the host's SVI does not keep; use "
+                "ppgm.fit"
+            )
+        if callable(getattr(term, "beta", None)):
+            raise EstimatorError(
+                f"{kind.__name__} has a schedule, and the host's SVI does not tell a loss its "
+                "step: give beta as a number, or use ppgm.fit"
             )
 
 

@@ -42,6 +42,8 @@ class FactorAnalysis:
             "exact", the posterior computed from the model's own parameters.
     """
 
+    broadcasts = True
+
     features: int
     latent: int = 2
     isotropic: bool = False

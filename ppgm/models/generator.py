@@ -32,6 +32,8 @@ class Generator:
         network: Network to use in place of the MLP, from `latent` to `features`.
     """
 
+    broadcasts = True
+
     features: int
     latent: int = 2
     hidden: tuple[int, ...] = (128, 128)

@@ -38,6 +38,8 @@ class RBM:
         hidden: Number of hidden units.
     """
 
+    broadcasts = True
+
     features: int
     hidden: int = 64
 
@@ -59,6 +61,7 @@ class RBM:
         """Returns rows after one step of block Gibbs sampling from rows `v`."""
         weight, visible, hidden = self._parameters(ppl)
         bits = ppl.distributions.Bernoulli
+        v = ppl.ops.float(v)
         with ppl.plate("chains", v):
             h = ppl.sample("h", bits(logits=v @ weight.T + hidden).to_event(1))
             h = ppl.ops.float(h)

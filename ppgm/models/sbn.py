@@ -36,6 +36,8 @@ class SBN:
         layers: Widths of the hidden layers, from the one next to x upward.
     """
 
+    broadcasts = True
+
     features: int
     layers: tuple[int, ...] = (200,)
 

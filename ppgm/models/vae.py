@@ -35,6 +35,8 @@ class VAE:
         encoder: Network to use in place of the MLP, from `features` to the posterior's context.
     """
 
+    broadcasts = True
+
     features: int
     latent: int = 20
     hidden: tuple[int, ...] = (200, 200)
