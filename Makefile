@@ -29,7 +29,7 @@ demo: .venv/.stamp
 	MPLBACKEND=Agg .venv/bin/ppgm demo
 
 test: .venv/.stamp
-	$(TEST_ENV) .venv/bin/python -m pytest -n $(WORKERS) $(ARGS)
+	$(TEST_ENV) .venv/bin/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
 test-slow: .venv/.stamp
 	$(TEST_ENV) .venv/bin/python -m pytest -m slow $(ARGS)
@@ -69,7 +69,7 @@ test-arviz1:
 	@echo "no Python 3.12 or later was found, which ArviZ 1.x needs: make test-arviz1 PYTHON_ARVIZ1=/path/to/python"
 else
 test-arviz1: .venv-arviz1/.stamp
-	$(TEST_ENV) .venv-arviz1/bin/python -m pytest -n $(WORKERS) $(ARGS)
+	$(TEST_ENV) .venv-arviz1/bin/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
 endif
 
 .venv-arviz1/.stamp: pyproject.toml constraints-arviz1.txt

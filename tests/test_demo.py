@@ -50,6 +50,8 @@ def check_numbers(folder, facts):
     assert lines["IWAE - ELBO"]["value"] == pytest.approx(means[0] - means[1], abs=1e-9)
 
 
+# The same code runs on NumPyro, compiled for most of a minute.
+@pytest.mark.parametrize("host", ["pyro", pytest.param("numpyro", marks=pytest.mark.slow)])
 def test_a_quick_tour(tmp_path, host):
     output, facts = tour(tmp_path / "demo", "--quick", "--host", host)
     assert facts["quick"]

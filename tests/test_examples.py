@@ -13,12 +13,17 @@ from ppgm.optimisers import Adam
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 SCRIPTS = ("eight_schools", "logistic_regression")
+# NumPyro compiles for as long as the rest of this file runs; its NUTS and densities stay.
+long_on_numpyro = pytest.mark.parametrize(
+    "host", ["pyro", pytest.param("numpyro", marks=pytest.mark.slow)]
+)
 
 
 def load(name):
     return runpy.run_path(str(EXAMPLES / f"{name}.py"))
 
 
+@long_on_numpyro
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_script_runs(host, script, monkeypatch, capsys):
     if script == "logistic_regression":
@@ -62,6 +67,7 @@ def test_eight_schools_by_nuts(host):
     assert mean["tau"] == pytest.approx(tau, abs=1.2)
 
 
+@long_on_numpyro
 def test_eight_schools_by_svi(host):
     """The mean-field bound lies below log p(y); its mu is near the posterior's."""
     example = load("eight_schools")
@@ -89,6 +95,7 @@ def test_centred_and_not_are_one_model(host, f64):
     assert totals[1] - totals[0] == pytest.approx(8 * np.log(tau), abs=1e-9)
 
 
+@long_on_numpyro
 def test_logistic_regression_by_minibatches(host):
     pytest.importorskip("sklearn")
     example = load("logistic_regression")

@@ -104,7 +104,7 @@ def test_in_minibatches_and_streams_the_batch_is_looked_at(host):
 
 
 @pytest.mark.parametrize("optimiser", [SGD(rate=1e20), Adam(rate=1e20)], ids=["sgd", "adam"])
-@pytest.mark.parametrize("size", [None, 5])
+@pytest.mark.parametrize("size", [None, pytest.param(5, marks=pytest.mark.slow)])
 def test_an_absurd_learning_rate(host, optimiser, size):
     with pytest.raises(NonFiniteError) as caught:
         trained(

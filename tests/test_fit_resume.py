@@ -47,7 +47,7 @@ def test_the_same_seed_gives_the_same_fit(host, case):
 
 
 @every_case
-@pytest.mark.parametrize("size", [5, None])
+@pytest.mark.parametrize("size", [5, pytest.param(None, marks=pytest.mark.slow)])
 def test_epochs_after_a_fit_are_additional(host, case, size):
     whole = begun(host, case, epochs=4, batch_size=size)
     half = begun(host, case, epochs=2, batch_size=size)

@@ -193,7 +193,10 @@ def regression(t):
     return model
 
 
-@pytest.mark.parametrize("name", ["AutoNormal", "AutoMultivariateNormal", "AutoDelta"])
+@pytest.mark.parametrize(
+    "name",
+    ["AutoNormal", pytest.param("AutoMultivariateNormal", marks=pytest.mark.slow), "AutoDelta"],
+)
 def test_automatic_guides(host, t, name):
     if host == "pyro":
         from pyro.infer import autoguide
