@@ -17,7 +17,8 @@ __all__ = ["ContrastiveDivergence"]
 
 from dataclasses import dataclass
 
-from ppgm.errors import ArgumentError, EstimatorError
+from ppgm.errors import EstimatorError
+from ppgm.inference.counts import set_count
 from ppgm.inference.objective import AbstractObjective, Player
 from ppgm.ops import Array
 from ppgm.sites import SiteTable
@@ -43,8 +44,7 @@ class ContrastiveDivergence(AbstractObjective):
     on: str = "v"
 
     def __post_init__(self) -> None:
-        if self.steps < 1:
-            raise ArgumentError(f"steps must be at least 1, not {self.steps}")
+        set_count(self, "steps")
 
     @property
     def players(self) -> tuple[Player, ...]:
@@ -67,11 +67,11 @@ class ContrastiveDivergence(AbstractObjective):
 
     def start(self, view: View) -> dict[str, Array]:
         """Starts one persistent chain at every row of the first batch."""
-        return {"chains": view.data[self.on]} if self.persistent else {}
+        return {"chains": view.ops.float(view.data[self.on])} if self.persistent else {}
 
     def __call__(self, view: View, player: str) -> Array:
         """Returns the mean log density of the chains minus that of the data."""
-        chains = view.state["chains"] if self.persistent else view.data[self.on]
+        chains = view.state["chains"] if self.persistent else view.ops.float(view.data[self.on])
         for _ in range(self.steps):
             chains = view.kernel(chains)
         if self.persistent:

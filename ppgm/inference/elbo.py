@@ -18,6 +18,7 @@ __all__ = ["ELBO", "Anneal"]
 from dataclasses import dataclass
 
 from ppgm.errors import ArgumentError, EstimatorError
+from ppgm.inference.counts import set_count
 from ppgm.inference.objective import AbstractBound
 from ppgm.ops import Array, ops_of
 from ppgm.sites import SiteTable
@@ -32,6 +33,9 @@ class Anneal:
     start: float = 0.0
     stop: float = 1.0
     steps: int = 1000
+
+    def __post_init__(self) -> None:
+        set_count(self, "steps")
 
     def __call__(self, step: Array) -> Array:
         """Returns the weight at a step, an array of integers."""
@@ -54,8 +58,7 @@ class ELBO(AbstractBound):
     enumerate: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.particles < 1:
-            raise ArgumentError(f"particles must be at least 1, not {self.particles}")
+        set_count(self, "particles")
         if isinstance(self.enumerate, str):
             raise ArgumentError(
                 f"enumerate must be a tuple of names, not a string: ('{self.enumerate}',)"

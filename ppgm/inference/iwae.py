@@ -15,7 +15,7 @@ __all__ = ["IWAE"]
 
 from dataclasses import dataclass
 
-from ppgm.errors import ArgumentError
+from ppgm.inference.counts import set_count
 from ppgm.inference.objective import AbstractMultiSample
 from ppgm.inference.renyi import renyi_rows
 from ppgm.ops import Array
@@ -33,8 +33,7 @@ class IWAE(AbstractMultiSample):
     particles: int = 5
 
     def __post_init__(self) -> None:
-        if self.particles < 1:
-            raise ArgumentError(f"particles must be at least 1, not {self.particles}")
+        set_count(self, "particles")
 
     def rows(self, weights: Weights) -> Array:
         """Returns minus the bound per row, ``(*rows)``."""

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from math import log
 
 from ppgm.errors import ArgumentError
+from ppgm.inference.counts import set_count
 from ppgm.inference.objective import AbstractMultiSample
 from ppgm.ops import Array, ops_of
 from ppgm.terms import Weights
@@ -34,8 +35,7 @@ class Renyi(AbstractMultiSample):
     def __post_init__(self) -> None:
         if self.alpha == 1:
             raise ArgumentError("alpha = 1 is the ELBO: use ELBO(particles=...)")
-        if self.particles < 1:
-            raise ArgumentError(f"particles must be at least 1, not {self.particles}")
+        set_count(self, "particles")
 
     def rows(self, weights: Weights) -> Array:
         """Returns minus the bound per row, ``(*rows)``."""

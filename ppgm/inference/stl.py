@@ -14,7 +14,8 @@ __all__ = ["STL", "check_reparameterised"]
 
 from dataclasses import dataclass
 
-from ppgm.errors import ArgumentError, EstimatorError
+from ppgm.errors import EstimatorError
+from ppgm.inference.counts import set_count
 from ppgm.inference.objective import AbstractBound
 from ppgm.ops import Array
 from ppgm.sites import SiteTable
@@ -29,8 +30,7 @@ class STL(AbstractBound):
     particles: int = 1
 
     def __post_init__(self) -> None:
-        if self.particles < 1:
-            raise ArgumentError(f"particles must be at least 1, not {self.particles}")
+        set_count(self, "particles")
 
     def weights(self, view: View) -> Weights:
         """Asks also for log q with constant parameters."""

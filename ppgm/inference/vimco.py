@@ -19,6 +19,7 @@ from math import log
 from typing import Literal
 
 from ppgm.errors import ArgumentError
+from ppgm.inference.counts import set_count
 from ppgm.inference.objective import AbstractMultiSample
 from ppgm.ops import Array, ops_of
 from ppgm.terms import Weights
@@ -37,11 +38,7 @@ class VIMCO(AbstractMultiSample):
     mean: Literal["geometric", "arithmetic"] = "geometric"
 
     def __post_init__(self) -> None:
-        if self.particles < 2:
-            raise ArgumentError(
-                f"particles must be at least 2 to leave one out, not {self.particles}: "
-                "use ELBO for one"
-            )
+        set_count(self, "particles", 2, ": one is left out (use ELBO for one)")
         if self.mean not in ("geometric", "arithmetic"):
             raise ArgumentError(f"mean must be 'geometric' or 'arithmetic', not '{self.mean}'")
 
