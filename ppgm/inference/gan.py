@@ -19,10 +19,11 @@ from math import prod
 from typing import Any, Literal
 
 from ppgm.errors import ArgumentError, EstimatorError
+from ppgm.inference.counts import set_count
 from ppgm.inference.objective import AbstractObjective, Player
 from ppgm.nets import MLP
 from ppgm.ops import Array, ops_of
-from ppgm.sites import SiteTable
+from ppgm.sites import Site, SiteTable
 from ppgm.views import View
 
 
@@ -50,8 +51,7 @@ class GAN(AbstractObjective):
             )
         if isinstance(self.on, str):
             raise ArgumentError(f"on must be a tuple of names, not a string: ('{self.on}',)")
-        if self.critic_steps < 1:
-            raise ArgumentError(f"critic_steps must be at least 1, not {self.critic_steps}")
+        set_count(self, "critic_steps")
 
     @property
     def players(self) -> tuple[Player, ...]:
@@ -63,8 +63,8 @@ class GAN(AbstractObjective):
 
     def nets(self, table: SiteTable) -> Mapping[str, Any]:
         """Returns the critic's spec, sized by the sites that it sees."""
-        shapes = {s.name: s.event_shape for s in table.model}
-        size = sum(prod(shapes[name]) for name in self.on)
+        sites = {s.name: s for s in table.model}
+        size = sum(_row_size(sites[name]) for name in self.on)
         spec = self.critic or MLP(size, (128, 128), 1, activation="leaky_relu")
         if spec.inputs != size or spec.outputs != 1:
             raise ArgumentError(
@@ -98,12 +98,26 @@ class GAN(AbstractObjective):
         fake = _join(view.dream().values, self.on)
 
         if player == "generator":
-            return view.mean(generator_rows(critic(fake)[..., 0], self.loss))
+            return self._mean(view, generator_rows(critic(fake)[..., 0], self.loss))
 
         real = critic(_join(view.data, self.on))[..., 0]
-        loss = view.mean(critic_rows(real, critic(stop(fake))[..., 0]))
+        loss = self._mean(view, critic_rows(real, critic(stop(fake))[..., 0]))
         view.record("value", -loss)
         return loss
+
+    def _mean(self, view: View, rows: Array) -> Array:
+        """Returns the mean over data of a value per row that the critic sees.
+
+        The program's rows may be others: none with global latents, or finer ones.
+        """
+        plates = next(s.plates for s in view.table.model if s.name == self.on[0])
+        if plates and view.table.rows == plates[:1]:
+            return view.mean(rows)
+        weight = view._layout.scales[plates[0]] if plates else 1.0
+        if isinstance(weight, float | int):
+            return rows.mean()
+        weight = weight.reshape((-1,))
+        return (weight * rows).sum() / weight.sum()
 
 
 def critic_rows(real: Array, fake: Array) -> Array:
@@ -116,6 +130,12 @@ def generator_rows(fake: Array, loss: str = "non-saturating") -> Array:
     """Returns the generator's loss per row from the critic's logits of its draws."""
     softplus = ops_of(fake).softplus
     return softplus(-fake) if loss == "non-saturating" else -softplus(fake)
+
+
+def _row_size(site: Site) -> int:
+    """Returns how many numbers a row of the site has: its event, and its plates but the first."""
+    inner = site.batch_shape[1:] if site.plates else ()
+    return prod(inner) * prod(site.event_shape)
 
 
 def _join(values: Mapping[str, Any], names: tuple[str, ...]) -> Array:
