@@ -16,7 +16,8 @@ from ppgm import diagnostics
 from ppgm import host as hosts
 from ppgm.batches import as_array
 from ppgm.checking import check_finite, check_support
-from ppgm.errors import ArgumentError, EstimatorError
+from ppgm.errors import ArgumentError, EstimatorError, ModelError
+from ppgm.evaluation import check_all_rows
 from ppgm.fitting import Fit, fit
 from ppgm.inference.methods import HMC, NUTS, SVI, Guide, Importance
 from ppgm.posterior import Posterior
@@ -59,6 +60,7 @@ def infer(
     check_finite(arrays)
     start = program if isinstance(program, Fit) else _untrained(program, arrays)
     table = start.program.sites(arrays)
+    check_all_rows(table, "infer")
     check_support(table, arrays)
     check_params(start, arrays)
     match method:
@@ -201,7 +203,7 @@ def _importance(
 
     def pick(name: str, value: np.ndarray) -> np.ndarray:
         plates = sites[name].plates if name in sites else table.rows
-        return _take_rows(value, chosen, plates, table)
+        return _take_rows(name, value, chosen, plates, table)
 
     k_hat = diagnostics.pareto_k(log_w) if len(log_w) >= diagnostics.FEWEST else None
     return Posterior(
@@ -227,13 +229,21 @@ def _resample(log_w: np.ndarray, draws: int, rng: np.random.Generator) -> np.nda
 
 
 def _take_rows(
-    value: np.ndarray, chosen: np.ndarray, plates: tuple[str, ...], table: SiteTable
+    name: str,
+    value: np.ndarray,
+    chosen: np.ndarray,
+    plates: tuple[str, ...],
+    table: SiteTable,
 ) -> np.ndarray:
     """Takes the chosen draws of every row of a value ``(K, *batch, *event)``."""
     index = chosen
     axes = {p: i for i, p in enumerate(plates)}
     order = [p for p in plates if p in table.rows]
-    assert list(table.rows) == order, (table.rows, plates)
+    if list(table.rows) != order:
+        raise ModelError(
+            f"site '{name}' lies in plates {plates}, and the program's rows are {table.rows}: "
+            "Importance needs the row plates around every site, in one order"
+        )
     for p, i in axes.items():
         if p not in table.rows:
             index = np.expand_dims(index, 1 + i)

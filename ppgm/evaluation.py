@@ -12,19 +12,20 @@ References:
     | Yes, but Did It Work? (Yao et al., 2018), https://arxiv.org/abs/1802.02538
 """
 
-__all__ = ["ActiveUnits", "Evidence", "active_units", "evaluate"]
+__all__ = ["ActiveUnits", "Evidence", "active_units", "check_all_rows", "evaluate"]
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from ppgm import diagnostics
+from ppgm import checking, diagnostics
 from ppgm import host as hosts
 from ppgm.batches import as_array
 from ppgm.checking import check_finite, check_support
 from ppgm.errors import ArgumentError, EstimatorError
 from ppgm.fitting import Fit
+from ppgm.layouts import subsampled_plates
 from ppgm.programs import Program
 from ppgm.rows import row_count, take
 from ppgm.saving import check_params
@@ -39,7 +40,7 @@ class Evidence(NamedTuple):
 
     Attributes:
         log_likelihood: By row, ``(N,)``, nats; with global latents one value, ``(1,)``; with
-            several row plates an axis for each.
+            several row plates an axis for each, in the order of the site table's `rows`.
         row_errors: Their Monte Carlo standard errors, ``(N,)``.
         ess: Effective sample size of each row's weights, ``(N,)``, of `particles`; NaN where
             the exact value stands in for an estimate.
@@ -125,16 +126,19 @@ def evaluate(
         fit: A trained program; one without a guide needs an exact likelihood.
         data: The rows, by the names of the model's arguments.
         particles: Draws for each row, at least 25 (k-hat needs a tail).
-        chunk: Rows of one pass; by default as many as make 100,000 row-particle pairs.
+        chunk: Rows of one pass; by default as many as make 100,000 row-particle pairs. Only
+            where one plate of the program follows the rows of the data: all else is one pass.
         seed: Seed of the draws.
 
     Raises:
-        EstimatorError: If the program has neither a guide nor an exact likelihood.
+        EstimatorError: If the program has neither a guide nor an exact likelihood, or draws a
+            subsample of its rows.
         DataError: As `ppgm.fit`.
     """
     arrays = {name: as_array(name, value) for name, value in data.items()}
     check_finite(arrays)
-    table = _table(fit.program, arrays)
+    table = fit.program.sites(arrays)
+    check_all_rows(table, "evaluate")
     check_support(table, arrays)
     check_params(fit, arrays)
     exact = _exact(fit, table, arrays)
@@ -149,8 +153,7 @@ def evaluate(
     if particles < diagnostics.FEWEST:
         raise ArgumentError(f"particles must be at least 25 for k-hat, not {particles}")
 
-    parts = list(_log_weights(fit, table, arrays, particles, chunk, seed))
-    log_w = np.concatenate(parts, axis=_row_axis(table))
+    log_w = _log_weights(fit, table, arrays, particles, chunk, seed)
     value, error = diagnostics.log_mean_exp(log_w)
     k_hat, ess = diagnostics.pareto_k(log_w), diagnostics.ess(log_w)
     return Evidence(value, error, ess, k_hat, exact, particles)
@@ -184,7 +187,10 @@ def active_units(
         raise ArgumentError(f"draws must be at least 2, to tell noise from signal, not {draws}")
     arrays = {name: as_array(name, value) for name, value in data.items()}
     check_finite(arrays)
-    _check_unit_site(_table(fit.program, arrays), site, row_count(arrays))
+    table = fit.program.sites(arrays)
+    check_all_rows(table, "active_units")
+    table = table._replace(data_plates=_following(fit.program, table, arrays))
+    _check_unit_site(table, site, row_count(arrays))
     host = hosts.load(fit.program.host)
     z = host.sample(fit.program, "guide", fit.params, arrays, draws, seed)[site].astype(float)
     noise = z.var(axis=0, ddof=1).mean(axis=0) / draws
@@ -205,13 +211,28 @@ def _check_unit_site(table: SiteTable, site: str, rows: int | None) -> None:
         raise ArgumentError(f"active units need at least 2 rows of data, not {rows}")
 
 
-def _table(program: Program, data: Mapping[str, Any]) -> SiteTable:
-    rows = row_count(data)
-    few = data if rows is None or rows <= 8 else take(data, slice(8))
-    table = program.sites(few)
-    if few is not data and not set(table.rows) & set(table.data_plates):
-        return program.sites(data)  # rows that do not follow the data: plates of a fixed size
-    return table
+def check_all_rows(table: SiteTable, name: str) -> None:
+    """Checks that the program sees all rows of its plates.
+
+    Raises:
+        EstimatorError: Names the first plate of which only some rows are drawn.
+    """
+    for plate in subsampled_plates(table, minibatch=False):
+        size, full = table.plates[plate].size, table.plates[plate].full_size
+        raise EstimatorError(
+            f"{name} needs all rows: plate '{plate}' draws {size} of {full}; give the full data "
+            "(subsample_size=None)"
+        )
+
+
+def _following(program: Program, table: SiteTable, data: Mapping[str, Any]) -> tuple[str, ...]:
+    """Returns the plates that follow the rows of the data, found by a second size of the data."""
+    if row_count(data) is None:
+        return ()
+    try:
+        return checking.following_plates(program, table, data)
+    except Exception:  # no plate does; or on other rows the program does not run at all
+        return ()
 
 
 def _exact(fit: Fit, table: SiteTable, data: Mapping[str, Any]) -> np.ndarray | None:
@@ -233,22 +254,35 @@ def _log_weights(
     particles: int,
     chunk: int | None,
     seed: int,
-) -> Iterator[np.ndarray]:
-    """Yields log weights ``(K, *rows)`` of chunks of rows, all of one size but the last."""
+) -> np.ndarray:
+    """Returns log weights ``(K, *rows)``, ``(K, 1)`` with global latents, chunk by chunk."""
     weigh = hosts.load(fit.program.host).weigher(fit.program, fit.params, data)
-    rows = row_count(data)
-    if rows is None or not set(table.rows) & set(table.data_plates):
-        yield weigh(data, particles, seed).reshape(particles, -1)
-        return
+    rows = row_count(data) or 1
     size = min(rows, max(1, chunk or PAIRS // particles))
+    axis = _row_axis(fit.program, table, data) if size < rows else None
+    if axis is None:
+        found = weigh(data, particles, _chunk_seed(seed, 0))
+        return np.asarray(found if table.rows else found.reshape(particles, 1), float)
+    parts = []
     for i, at in enumerate(range(0, rows, size)):
         index = np.arange(at, at + size)
-        draw = int(np.random.SeedSequence([seed, i]).generate_state(1)[0])
         # the last chunk is filled up with rows seen before: one shape, compiled once
-        found = weigh(take(data, index % rows), particles, draw)
-        yield np.compress(index < rows, found, axis=_row_axis(table)).astype(float)
+        found = weigh(take(data, index % rows), particles, _chunk_seed(seed, i))
+        parts.append(np.compress(index < rows, found, axis=axis).astype(float))
+    return np.concatenate(parts, axis=axis)
 
 
-def _row_axis(table: SiteTable) -> int:
-    """Returns the axis of log weights that follows the rows of the data."""
-    return 1 + next((i for i, name in enumerate(table.rows) if name in table.data_plates), 0)
+def _chunk_seed(seed: int, chunk: int) -> int:
+    return int(np.random.SeedSequence([seed, chunk]).generate_state(1)[0])
+
+
+def _row_axis(program: Program, table: SiteTable, data: Mapping[str, Any]) -> int | None:
+    """Returns the axis of log weights that follows the rows of the data.
+
+    None where no row plate does, or where another plate does too: some rows of both would then
+    be another program.
+    """
+    found = _following(program, table, data)
+    if len(found) != 1 or found[0] not in table.rows:
+        return None
+    return 1 + table.rows.index(found[0])
