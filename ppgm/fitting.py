@@ -9,6 +9,7 @@ __all__ = ["EarlyStopping", "Epoch", "Fit", "fit"]
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,6 +26,7 @@ from ppgm.optimisers import Adam
 from ppgm.programs import Program
 from ppgm.progress import Bar
 from ppgm.rows import check_rows
+from ppgm.sites import SiteTable
 
 
 class Epoch(NamedTuple):
@@ -159,8 +161,12 @@ def fit(
     source = open_source(data, batch_size, seed)
     bound = bind(source_program, source, objective)
     optimisers = _optimisers(optimiser, objective, before)
+    rows = 1.0
     if validation is not None:
         validation = check_validation(bound.table, validation)
+        if bound.rows_follow:
+            check_rows(validation)
+        rows = _validation_rows(source_program.sites(validation), bound.table)
     _check_early_stopping(early_stopping, validation)
 
     state = _state(before, objective, optimisers)
@@ -172,7 +178,7 @@ def fit(
     )  # fmt: skip
     run = _Run(
         trainer, source, source_program, objective, optimisers, seed, validation,
-        bound.rows_follow, early_stopping, callbacks,
+        rows, early_stopping, callbacks,
         History.of(before if done or inside else None, done, inside), done,
     )  # fmt: skip
     try:
@@ -196,7 +202,7 @@ class _Run:
     optimisers: dict[str, Any]
     seed: int
     validation: Mapping[str, Any] | None
-    rows_follow: bool
+    validation_rows: float
     early_stopping: EarlyStopping | None
     callbacks: Sequence[Callable[[Epoch], None]]
     history: History
@@ -266,8 +272,7 @@ class _Run:
 
     def _validate(self, epoch: int) -> float:
         assert self.validation is not None
-        rows = check_rows(self.validation) if self.rows_follow else 1
-        found = self.trainer.bound(self.validation, self.seed + epoch, float(rows))
+        found = self.trainer.bound(self.validation, self.seed + epoch, self.validation_rows)
         return found.get("bound", -next(iter(found.values())))
 
     def _stop(self) -> bool:
@@ -338,6 +343,17 @@ def _check_counts(*, epochs: Any, steps: Any, batch_size: Any) -> None:
             continue
         if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
             raise ArgumentError(f"{name} must be an integer of at least 1, not {value!r}")
+
+
+def _validation_rows(found: SiteTable, trained: SiteTable) -> float:
+    """Returns how many rows a bound on the validation data sums over; 1 with global latents.
+
+    Args:
+        found: Sites of the program on the validation data, whose plates have their own sizes.
+        trained: Sites of the program on a batch, by which a drawn row counts for several.
+    """
+    scales = {n: p.full_size / p.size for n, p in trained.plates.items()}
+    return prod((found.plates[n].size * scales[n] for n in trained.rows), start=1.0)
 
 
 def _check_early_stopping(
