@@ -29,7 +29,7 @@ from ppgm.host_pyro_trace import base_of, canonical, is_auxiliary, kind_of, plat
 from ppgm.layouts import make_layout
 from ppgm.programs import Program
 from ppgm.rows import row_count
-from ppgm.sites import Record, SiteTable, tabulate
+from ppgm.sites import Record, SiteTable, seen_batch, tabulate
 from ppgm.terms import weigh
 
 Arrays = dict[str, np.ndarray]
@@ -112,10 +112,18 @@ def sample(
         values = _with_plates(given or {}, runner, side, work.dims)
         with pyro.validation_enabled(False):
             run = runner._run(side, values, draws, observe=side == "guide")
+        kinds = {n: kind_of(m) for n, m in run.sites.items()}
+        shapes = {}
+        if draws > 1 and "deterministic" in kinds.values():
+            first = {n: to_tensor(v)[0] for n, v in (given or {}).items()} | run.subsamples
+            once = runner._run(side, first, 1, observe=side == "guide")
+            shapes = {n: tuple(torch.as_tensor(m["value"]).shape) for n, m in once.sites.items()}
         return {
-            n: _drop_axes(m["value"], m, draws, work.dims)
+            n: _stacked(m["value"], shapes[n], draws)
+            if kinds[n] == "deterministic" and draws > 1
+            else _drop_axes(m["value"], m, draws, work.dims)
             for n, m in run.sites.items()
-            if kind_of(m) != "factor"
+            if kinds[n] != "factor"
         }
 
 
@@ -293,6 +301,17 @@ def _drop_axes(value: Any, msg: Any, draws: int, dims: int) -> np.ndarray:
     ))  # fmt: skip
 
 
+def _stacked(value: Any, shape: tuple[int, ...], draws: int) -> np.ndarray:
+    """Returns ``(draws, *shape)`` of a value that has its shape in one draw, `shape`.
+
+    Where plates begin in the value of a `deterministic` nothing says but a run of one draw.
+    """
+    array = torch.as_tensor(value).detach()
+    if tuple(array.shape) == shape:  # alike in every draw
+        return to_numpy(array.expand((draws, *shape)))
+    return to_numpy(array.reshape((draws, *shape)))
+
+
 def _density(msg: Any, draws: int, dims: int) -> np.ndarray:
     log_p = to_term(msg, "model", dims).log_prob
     depth = max([-p.dim for p in plates_of(msg)], default=0)
@@ -339,9 +358,9 @@ def _record(msg: Any, *, finite: bool = True) -> Record:
         observed=kind == "observed",
         distribution="Deterministic" if kind == "deterministic" else _plain_name(name),
         support=_support_name(support),
-        batch_shape=tuple(fn.batch_shape)
-        if kind != "deterministic"
-        else tuple(value.shape[:depth]),
+        batch_shape=tuple(value.shape[:depth])
+        if kind == "deterministic"
+        else seen_batch(fn.batch_shape, fn.event_shape, tuple(torch.as_tensor(value).shape)),
         event_shape=_event_shape(kind, fn, value, depth),
         plates=plates,
         reparameterised=bool(fn.has_rsample),
