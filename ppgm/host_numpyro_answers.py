@@ -41,7 +41,7 @@ from ppgm.host_numpyro_runner import ENUMERATION_LIMIT, NumpyroRunner
 from ppgm.layouts import make_layout
 from ppgm.programs import Program
 from ppgm.rows import row_count
-from ppgm.sites import Record, SiteTable, tabulate
+from ppgm.sites import Record, SiteTable, seen_batch, tabulate
 from ppgm.terms import weigh
 
 Arrays = dict[str, np.ndarray]
@@ -287,7 +287,7 @@ def _record(site: Mapping[str, Any], sites: Mapping[str, Any], *, finite: bool) 
         observed=kind == "observed",
         distribution=_plain_name(type(portable or base).__name__),
         support=_support_name(support),
-        batch_shape=tuple(fn.batch_shape),
+        batch_shape=seen_batch(fn.batch_shape, fn.event_shape, jnp.shape(site["value"])),
         event_shape=() if kind == "factor" else tuple(fn.event_shape),
         plates=plates,
         reparameterised=bool(fn.has_rsample),

@@ -258,11 +258,11 @@ def to_term(
     fn, value, plates = site["fn"], site["value"], plates_of(site, sites)
     extra = site.get("intermediates")
     log_p = fn.log_prob(value, extra) if extra else fn.log_prob(value)
-    scale: Any = site["scale"]
-    for plate in plates if scale is not None else ():  # the rest is the user's own `scale`
+    scale = 1.0 if site["scale"] is None else site["scale"]
+    for plate in plates:  # the rest is the user's own `scale`
         scale = scale * plate.size / plate.full_size if plate.size != plate.full_size else scale
-    if scale is not None and not (isinstance(scale, float | int) and scale == 1):
-        log_p = scale * log_p
+    if not (isinstance(scale, float | int) and scale == 1):
+        log_p = log_p * scale
     drawn = None
     if enumerated or not fn.has_rsample:
         drawn = _with_axes(unmasked(fn).log_prob(value), dims)

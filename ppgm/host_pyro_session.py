@@ -126,7 +126,7 @@ class PyroRunner:
         self.known: dict[Any, bool] = (work.known if work else {}) if known is None else known
         self.forced, self.noise = forced or {}, noise or {}
         self.work, self.data, self.args = work, data, args
-        self.program = own if work is None else work.program
+        self.program: Any = own if work is None else work.program
         self.dims = dims if work is None else work.dims
 
     def pair(

@@ -186,7 +186,7 @@ class Tracer(Messenger):
             self.sites[msg["name"]] = msg
 
 
-def _first_value(msg: Any) -> tuple[Tensor, Any]:
+def _first_value(msg: Any) -> tuple[Any, Any]:
     """Returns value and constraint that a parameter starts from."""
     name, store = msg["name"], pyro.get_param_store()
     if len(msg["args"]) > 1:

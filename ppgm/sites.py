@@ -6,10 +6,12 @@ bound is a sum of bounds, one per datum. With a global latent there is none, and
 over the whole data set.
 """
 
-__all__ = ["Plate", "Record", "Site", "SiteTable", "check_match", "tabulate"]
+__all__ = ["Plate", "Record", "Site", "SiteTable", "check_match", "seen_batch", "tabulate"]
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
+
+import numpy as np
 
 from ppgm.errors import ModelError, did_you_mean
 
@@ -128,6 +130,19 @@ class SiteTable(NamedTuple):
 
 DENSITIES = ("sample", "auxiliary", "factor")
 """Types of records that have a log density."""
+
+
+def seen_batch(
+    batch: Sequence[int], event: Sequence[int], value: Sequence[int]
+) -> tuple[int, ...]:
+    """Returns the batch shape of a site's density: an observed value can be wider than it.
+
+    Args:
+        batch: Batch shape of the distribution.
+        event: Its event shape.
+        value: Shape of the value.
+    """
+    return np.broadcast_shapes(tuple(batch), tuple(value[: max(len(value) - len(event), 0)]))
 
 
 def tabulate(

@@ -57,9 +57,7 @@ def slope(function, at, step=1e-5):
 def bit_bound(x, logit, weight=1.0):
     """E_q[log N(x; h, 1) + weight (log p(h) - log q(h))] of one bit."""
     q = np.array([1 - sigmoid(logit), sigmoid(logit)])
-    return sum(
-        q[h] * (normal(x, h) + weight * (np.log(PRIOR[h]) - np.log(q[h]))) for h in (0, 1)
-    )
+    return sum(q[h] * (normal(x, h) + weight * (np.log(PRIOR[h]) - np.log(q[h]))) for h in (0, 1))
 
 
 def expectation(evaluate, units):
@@ -189,7 +187,9 @@ def test_local_scores_beside_a_global_latent_are_scaled_once(host, objective):
 
     def evaluate(bits):
         values = {"t": np.array([0.2]), "h": bits[None]}
-        return probe(program, {"l": np.array(LOGIT)}, {"x": x}, objective, values=values, scale=5.0)
+        return probe(
+            program, {"l": np.array(LOGIT)}, {"x": x}, objective, values=values, scale=5.0
+        )
 
     def exact(logit):
         return -5 * sum(bit_bound(v - 0.2, logit) for v in x)
@@ -223,15 +223,15 @@ def test_the_hosts_minibatch_idiom_counts_the_data_once(host, size):
     program = mean_program(host, size)
     options = {"batch_size": 4, "epochs": 1, "optimiser": Adam(1e-12), "seed": 3}
     params = {"loc": np.array(0.3), "scale": np.array(1e-9)}  # all draws are the mean itself
-    start = ppgm.Fit(program, params, {}, {}, {"objective": ELBO(), "optimiser": {}, "seed": 0,
-                                               "epochs": 0, "steps": 0, "rows": 10, "batch_size": 4})  # fmt: skip
+    config = {"objective": ELBO(), "optimiser": {}, "seed": 0, "epochs": 0, "steps": 0}
+    start = ppgm.Fit(program, params, {}, {}, config | {"rows": 10, "batch_size": 4})
     bound = ppgm.fit(start, {"y": y}, ELBO(), **options).history["bound"][0]
     prior = normal(0.03, 0.0) - math.log(10.0)
     entropy = 0.5 * math.log(2 * math.pi) + math.log(1e-9)
     exact = prior + normal(y, 0.3).sum()
-    # log q of the draws has mean -entropy - 1/2; its noise is that of three draws
-    assert bound == pytest.approx(exact + entropy + 0.5, abs=4.0)
-    assert abs(normal(y, 0.3).sum()) > 9  # a scale counted twice would be 20 nats off
+    # what is left to chance is log q at three draws, standard deviation 0.41: seven of them
+    assert bound == pytest.approx(exact + entropy + 0.5, abs=2.9)
+    assert abs(normal(y, 0.3).sum()) > 9  # a scale counted twice would be 18 nats off
 
 
 def test_a_plate_of_another_size_than_the_data_is_refused_under_minibatches(host):
@@ -249,8 +249,9 @@ def test_a_plate_of_more_rows_than_the_data_scales_the_full_bound(host):
             t.sample("y", t.dist.Normal(z, 1.0), obs=y)
 
     def guide(y):
+        half = t.param("half", t.array(0.5))
         with t.plate("d", 1000, subsample_size=10):
-            t.sample("z", t.dist.Normal(t.array(y) / 2, math.sqrt(0.5)))
+            t.sample("z", t.dist.Normal(half * y, math.sqrt(0.5)))
 
     found = probe(ppgm.Program(model, guide, host=host), {}, {"y": y}, IWAE(3))
     exact = -0.25 * y**2 - 0.5 * math.log(4 * math.pi)
@@ -283,14 +284,15 @@ def test_native_losses_check_the_program(host, fault):
         t.sample("z", t.dist.Normal(t.param("a", t.array(0.0)), 1.0))
 
     x = t.array(np.array([0.1, 0.2, 0.3]))
-    with pytest.raises(ModelError, match="'w'|axis -1 is in no plate"):
-        if host == "pyro":
-            IWAE(2).native(host).loss(model, guide, x)
-        else:
-            import jax
+    loss = IWAE(2).native(host)
+    if host == "pyro":
+        call = lambda: loss.loss(model, guide, x)  # noqa: E731
+    else:
+        import jax
 
-            params = {"a": t.array(0.0)}
-            IWAE(2).native(host).loss(jax.random.key(0), params, model, guide, x)
+        call = lambda: loss.loss(jax.random.key(0), {"a": t.array(0.0)}, model, guide, x)  # noqa: E731
+    with pytest.raises(ModelError, match="'w'|axis -1 is in no plate"):
+        call()
 
 
 def test_particles_of_a_declaration_that_does_not_broadcast_are_kept_apart(host):
@@ -312,7 +314,9 @@ def test_particles_of_a_declaration_that_does_not_broadcast_are_kept_apart(host)
     program, x = ppgm.program(Whole(), host=host), rng.normal(size=3)
     w = rng.normal(size=(4, 3, 2))
     together = probe(program, {}, {"x": x}, ELBO(4), values={"w": w}).loss
-    apart = [probe(program, {}, {"x": x}, ELBO(1), values={"w": w[k : k + 1]}).loss for k in range(4)]
+    apart = [
+        probe(program, {}, {"x": x}, ELBO(1), values={"w": w[k : k + 1]}).loss for k in range(4)
+    ]
     assert together == pytest.approx(np.mean(apart), abs=1e-12)
 
 
