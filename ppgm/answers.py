@@ -167,9 +167,7 @@ def _guide(
     log_w = np.concatenate([run[1]["log_weight"] for run in runs])
     k_hat = diagnostics.pareto_k(log_w) if len(log_w) >= diagnostics.FEWEST else None
     draws_, stats, likelihood = (_stack([run[i] for run in runs]) for i in range(3))
-    return Posterior(
-        draws_, stats, likelihood, k_hat=k_hat, attrs={"iid_draws": True, **facts}
-    )
+    return Posterior(draws_, stats, likelihood, k_hat=k_hat, attrs={"iid_draws": True, **facts})
 
 
 def _guide_draws(

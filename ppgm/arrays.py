@@ -61,9 +61,7 @@ def check_finite(data: Mapping[str, Any], where: str = "") -> None:
             continue
         array = np.asarray(value)
         if array.size == 0:
-            raise DataError(
-                f"data['{name}']{where} is empty (shape {array.shape}): expected rows"
-            )
+            raise DataError(f"data['{name}']{where} is empty (shape {array.shape}): expected rows")
         if array.dtype.kind != "f" or np.isfinite(array).all():
             continue
         bad = np.argwhere(~np.isfinite(array))

@@ -233,9 +233,7 @@ class _Run:
                     break
         return self._fit()
 
-    def _record(
-        self, chunk: Chunk, found: Steps, seconds: tuple[float, float], bar: Bar
-    ) -> None:
+    def _record(self, chunk: Chunk, found: Steps, seconds: tuple[float, float], bar: Bar) -> None:
         """Adds the steps to the history, epoch by epoch."""
         begun, over = seconds
 
@@ -326,9 +324,7 @@ def _defaults(
             raise ArgumentError("objective is missing: give one, for instance ELBO()")
         objective = before.config["objective"]
     if not isinstance(objective, AbstractObjective):
-        raise ArgumentError(
-            f"objective must be an objective such as ELBO(), not {objective!r}"
-        )
+        raise ArgumentError(f"objective must be an objective such as ELBO(), not {objective!r}")
     seed = (before.config["seed"] if before else 0) if seed is None else seed
     if not isinstance(seed, int | np.integer) or seed < 0:
         raise ArgumentError(f"seed must be an integer of at least 0, not {seed!r}")

@@ -218,9 +218,7 @@ class NumpyroTrainer:
         )  # fmt: skip
         return state, log | metrics | {f"{player.name}.loss": value}
 
-    def _losses(
-        self, state: State, data: Any, key: Array, total: float
-    ) -> dict[str, Array]:
+    def _losses(self, state: State, data: Any, key: Array, total: float) -> dict[str, Array]:
         log: dict[str, Array] = {}
         for player in self.objective.players:
             view = self._view(state.params, key, data, 1.0, state.owned, state.step, total)
@@ -299,9 +297,7 @@ class NumpyroTrainer:
             self.setup.program, seen, key, {**batch, **self.static}, self.setup.dims, nets
         )
         layout = make_layout(self.table, self.setup.dims, scale)
-        return View(
-            runner, self.table, layout, total=total or self.total, step=step, state=owned
-        )
+        return View(runner, self.table, layout, total=total or self.total, step=step, state=owned)
 
     def _batch(self, data: Any, rows: Any) -> dict[str, Array]:
         if rows is None:

@@ -71,7 +71,17 @@ def probe(
     host = hosts.load(program.host)
     return Probe(
         *host.probe(
-            program, params, data, objective, player or objective.players[0].name,
-            values or {}, noise or {}, scale, total, state, step, seed,
+            program,
+            params,
+            data,
+            objective,
+            player or objective.players[0].name,
+            values or {},
+            noise or {},
+            scale,
+            total,
+            state,
+            step,
+            seed,
         )  # fmt: skip
     )

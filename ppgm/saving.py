@@ -124,5 +124,3 @@ def _program(
     if host is not None and host != given.host:
         raise ArgumentError(f"host '{host}' is not the program's, '{given.host}': leave it out")
     return given
-
-

@@ -76,7 +76,7 @@ def test_the_densities_of_guide_draws_are_exact(host, x, params):
     )  # fmt: skip
     wanted = linear_gaussian.log_weights(x, z, FactorAnalysis(D, L).exact_model(own), guide)
     np.testing.assert_allclose(found.sample_stats["log_weight"][0], wanted, rtol=1e-9)
-    residual = (x - own["decoder.layers.0.bias"] - z @ own["decoder.layers.0.weight"].T)
+    residual = x - own["decoder.layers.0.bias"] - z @ own["decoder.layers.0.weight"].T
     log_p = -0.5 * (residual / own["scale"]) ** 2 - np.log(own["scale"] * np.sqrt(2 * np.pi))
     np.testing.assert_allclose(found.log_likelihood["x"][0], log_p.sum(-1), rtol=1e-9)
 

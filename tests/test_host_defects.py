@@ -89,9 +89,9 @@ def outcomes_numpyro(loss, runs=60):
     model, guide = bit_numpyro()
 
     def one(key):
-        return jax.value_and_grad(
-            lambda t: loss.loss(key, {"theta": t}, model, guide)
-        )(jnp.asarray(THETA))
+        return jax.value_and_grad(lambda t: loss.loss(key, {"theta": t}, model, guide))(
+            jnp.asarray(THETA)
+        )
 
     values, grads = jax.vmap(one)(jax.random.split(jax.random.key(0), runs))
     return list(zip(values.tolist(), grads.tolist(), strict=True))

@@ -218,9 +218,7 @@ def test_cubature_gives_the_elbo_and_its_gradient(
     run = program(MODELS[model], host)
     got = probe(run, params, {"x": x}, objective, noise={"z": cubature_noise()})
     assert got.loss == pytest.approx(-exact.elbo(x, truth, guide, beta=beta).mean(), abs=TOLERANCE)
-    assert got.metrics["bound"] == pytest.approx(
-        exact.elbo(x, truth, guide).mean(), abs=TOLERANCE
-    )
+    assert got.metrics["bound"] == pytest.approx(exact.elbo(x, truth, guide).mean(), abs=TOLERANCE)
     assert_gradients(model, got.grads, exact.elbo_gradients(x, truth, guide, beta=beta))
 
 
@@ -280,9 +278,7 @@ def test_the_gradient_of_a_bound_is_that_of_the_exact_log_weights(
         log_w = exact.log_weights(x, exact.draws(x, noise, q), model, q)
         return reference(bound, log_w).mean()
 
-    in_weight = differences.gradient(
-        lambda w: mean(truth._replace(weight=w), guide), truth.weight
-    )
+    in_weight = differences.gradient(lambda w: mean(truth._replace(weight=w), guide), truth.weight)
     in_shift = differences.gradient(lambda c: mean(truth, guide._replace(bias=c)), guide.bias)
     in_scale = differences.gradient(
         lambda s: mean(truth, guide._replace(scale_tril=np.diag(np.exp(s)))),
@@ -348,8 +344,13 @@ def test_cubature_and_minibatches_give_the_exact_gradient(
     run = program(MODELS["ppca"], host)
     parts = [
         probe(
-            run, params, {"x": x[b]}, ELBO(particles=2 * L), noise={"z": cubature_noise(len(b))},
-            scale=3.0, total=N,
+            run,
+            params,
+            {"x": x[b]},
+            ELBO(particles=2 * L),
+            noise={"z": cubature_noise(len(b))},
+            scale=3.0,
+            total=N,
         )  # fmt: skip
         for b in ([3, 0], [4, 1], [2])
     ]

@@ -69,9 +69,7 @@ def test_the_factor_sums_to_the_partition_function(host: str, params: dict) -> N
         rbm.log_partition(machine(params)), abs=TOLERANCE
     )
     log_p = RBM(V, H).log_likelihood(params, STATES)
-    np.testing.assert_allclose(
-        log_joint - logsumexp(log_joint, axis=0), log_p, atol=TOLERANCE
-    )
+    np.testing.assert_allclose(log_joint - logsumexp(log_joint, axis=0), log_p, atol=TOLERANCE)
     assert np.exp(log_p).sum() == pytest.approx(1, abs=TOLERANCE)
 
 
@@ -98,9 +96,7 @@ def test_the_gradient_at_known_chains(
 
 
 @pytest.mark.parametrize("steps", [1, 2, 400])
-def test_the_expected_gradient_of_cd(
-    host: str, steps: int, params: dict, v: np.ndarray
-) -> None:
+def test_the_expected_gradient_of_cd(host: str, steps: int, params: dict, v: np.ndarray) -> None:
     """Over all ends of the chains, weighted by the transition matrix; many steps: the exact one.
 
     The chain of a row starts one state before its end, since `Rotated` moves it there.

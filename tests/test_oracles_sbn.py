@@ -58,9 +58,7 @@ def bits(rng: np.random.Generator, rows: int, columns: int) -> np.ndarray:
     return (rng.random((rows, columns)) < 0.5).astype(float)
 
 
-def named(
-    gradients: tuple[sbn.Network, sbn.Guide], rows: int
-) -> dict[str, np.ndarray]:
+def named(gradients: tuple[sbn.Network, sbn.Guide], rows: int) -> dict[str, np.ndarray]:
     """Gradients of the loss per datum, by canonical name."""
     network, guide = gradients
     found = {"prior": network.top}
@@ -76,9 +74,7 @@ def named(
 def assert_same(got: dict[str, np.ndarray], wanted: dict[str, np.ndarray]) -> None:
     assert got.keys() == wanted.keys()
     for name, value in wanted.items():
-        np.testing.assert_allclose(
-            got[name], value, rtol=TOLERANCE, atol=TOLERANCE, err_msg=name
-        )
+        np.testing.assert_allclose(got[name], value, rtol=TOLERANCE, atol=TOLERANCE, err_msg=name)
 
 
 def expectation(
@@ -100,9 +96,7 @@ def expectation(
 # The model itself.
 
 
-def test_log_p_of_all_data_sums_to_one_on_both_hosts(
-    host: str, rng: np.random.Generator
-) -> None:
+def test_log_p_of_all_data_sums_to_one_on_both_hosts(host: str, rng: np.random.Generator) -> None:
     """The program's own log density, summed over latents and data."""
     params, x = parameters(BIG, rng), binary_states(5)
     network = BIG.exact_model(params)
@@ -122,9 +116,7 @@ def test_expected_gradient_of_the_elbo(host: str, rng: np.random.Generator) -> N
     params, x = parameters(BIG, rng), bits(rng, 2, 5)
     network, guide = BIG.exact_model(params), BIG.exact_guide(params)
     got = expectation(program(BIG, host), BIG, params, x, ELBO(), 1)
-    assert got.metrics["bound"] == pytest.approx(
-        sbn.elbo(x, network, guide).mean(), abs=TOLERANCE
-    )
+    assert got.metrics["bound"] == pytest.approx(sbn.elbo(x, network, guide).mean(), abs=TOLERANCE)
     assert_same(got.grads, named(sbn.bound_gradients(x, network, guide, 1), 2))
 
 
@@ -190,9 +182,7 @@ def test_enumeration_gives_the_exact_elbo_and_gradient_at_once(
     network, guide = BIG.exact_model(params), BIG.exact_guide(params)
     objective = ELBO(enumerate=("h1", "h2"))
     got = probe(program(BIG, host), params, {"x": x}, objective)
-    assert got.metrics["bound"] == pytest.approx(
-        sbn.elbo(x, network, guide).mean(), abs=TOLERANCE
-    )
+    assert got.metrics["bound"] == pytest.approx(sbn.elbo(x, network, guide).mean(), abs=TOLERANCE)
     assert_same(got.grads, named(sbn.bound_gradients(x, network, guide, 1), 3))
 
 
@@ -209,9 +199,7 @@ def test_enumeration_beside_draws(host: str, rng: np.random.Generator) -> None:
         program(BIG, host), params, {"x": np.repeat(x, 16, 0)},
         ELBO(particles=2, enumerate=("h2",)), values=values, scale=mass, total=2,
     )  # fmt: skip
-    assert got.metrics["bound"] == pytest.approx(
-        sbn.elbo(x, network, guide).mean(), abs=TOLERANCE
-    )
+    assert got.metrics["bound"] == pytest.approx(sbn.elbo(x, network, guide).mean(), abs=TOLERANCE)
     assert_same(got.grads, named(sbn.bound_gradients(x, network, guide, 1), 2))
 
 
@@ -311,9 +299,7 @@ def test_mixed_latents(host: str, objective: Any, rng: np.random.Generator) -> N
     np.testing.assert_allclose(got.grads["coefficients"], -in_c, atol=1e-8)
 
 
-def test_the_score_is_exact_at_logits_of_zero(
-    host: str, rng: np.random.Generator
-) -> None:
+def test_the_score_is_exact_at_logits_of_zero(host: str, rng: np.random.Generator) -> None:
     """A wrong derivative of Bernoulli at logit zero (NumPyro's own) would show here."""
     params, x = parameters(SMALL, rng), bits(rng, 2, 3)
     params = {n: np.zeros_like(v) for n, v in params.items()}

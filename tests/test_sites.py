@@ -209,9 +209,7 @@ MISMATCHES = {
 
 def messages(host, t, case):
     changes, _ = MISMATCHES[case]
-    wired = {
-        k: (lambda made=v: made(t)) if callable(v) else v for k, v in changes.items()
-    }
+    wired = {k: (lambda made=v: made(t)) if callable(v) else v for k, v in changes.items()}
     program = ppgm.Program(standard(t), guide_of(t, **wired), host=host)
     data = {"x": np.arange(4.0)}
     steps = []

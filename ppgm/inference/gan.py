@@ -46,9 +46,7 @@ class GAN(AbstractObjective):
 
     def __post_init__(self) -> None:
         if self.loss not in ("non-saturating", "minimax"):
-            raise ArgumentError(
-                f"loss must be 'non-saturating' or 'minimax', not '{self.loss}'"
-            )
+            raise ArgumentError(f"loss must be 'non-saturating' or 'minimax', not '{self.loss}'")
         if isinstance(self.on, str):
             raise ArgumentError(f"on must be a tuple of names, not a string: ('{self.on}',)")
         set_count(self, "critic_steps")

@@ -111,9 +111,7 @@ def _adds_over_rows(objective: AbstractObjective, host: str) -> None:
     values = draws(run, data, table, copies(objective, table))
     whole = probe(run, params, data, objective, values=values)
     losses = [
-        probe(
-            run, params, take(data, [n]), objective, values=values_of(values, table, [n])
-        ).loss
+        probe(run, params, take(data, [n]), objective, values=values_of(values, table, [n])).loss
         for n in range(size)
     ]
     same(whole.loss, np.mean(losses), f"loss of the rows of '{name}' together and alone")
