@@ -17,7 +17,7 @@ import numpy as np
 
 from ppgm import host as hosts
 from ppgm.arrays import as_arrays, check_finite
-from ppgm.errors import DataError, ModelError
+from ppgm.errors import DataError, ModelError, PpgmError
 from ppgm.layouts import subsampled_plates, total_rows
 from ppgm.programs import Program
 from ppgm.rows import row_names, take
@@ -163,7 +163,15 @@ def following_plates(
     other = size - 1 if size > 1 else 2
     rows = np.arange(other) % size
     host = hosts.load(program.host)
-    records = host.trace(program, "model", take(batch, rows), finite=False)
+    try:
+        records = host.trace(program, "model", take(batch, rows), finite=False)
+    except PpgmError:
+        raise
+    except Exception as error:
+        raise ModelError(
+            f"the model runs with {size} rows and not with {other} ({type(error).__name__}: "
+            f"{error}): give its plate the size len(x), or use the full data (batch_size=None)"
+        ) from error
     again = tabulate(records, None, batch, other)
     found = tuple(
         n

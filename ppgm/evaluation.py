@@ -23,7 +23,7 @@ from ppgm import checking, diagnostics
 from ppgm import host as hosts
 from ppgm.batches import as_array
 from ppgm.checking import check_finite, check_support
-from ppgm.errors import ArgumentError, EstimatorError
+from ppgm.errors import ArgumentError, EstimatorError, ModelError
 from ppgm.fitting import Fit
 from ppgm.layouts import subsampled_plates
 from ppgm.programs import Program
@@ -231,7 +231,7 @@ def _following(program: Program, table: SiteTable, data: Mapping[str, Any]) -> t
         return ()
     try:
         return checking.following_plates(program, table, data)
-    except Exception:  # no plate does; or on other rows the program does not run at all
+    except ModelError:  # no plate does; or on other rows the program does not run at all
         return ()
 
 
