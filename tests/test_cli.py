@@ -302,7 +302,8 @@ def test_an_unwritable_folder_is_one_line(tmp_path):
 def test_interrupted_training_is_saved_and_exits_with_130(tmp_path):
     folder = tmp_path / "run"
     code = (
-        "import os, signal\nfrom ppgm import fitting\n"
+        "import os, signal\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "from ppgm import fitting\n"
         "old = fitting._Run._end_epoch\n"
         "def end(self, *args, **kwargs):\n"
         "    old(self, *args, **kwargs)\n"

@@ -210,6 +210,15 @@ def test_progress_shows_the_bound(host, capsys):
     assert capsys.readouterr().err == ""
 
 
+@pytest.fixture
+def takes_control_c():
+    """Lets the process take Ctrl-C, which a background job of a shell is started without."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("takes_control_c")
 def test_control_c_keeps_the_fit(host, capsys):
     before = signal.getsignal(signal.SIGINT)
 
@@ -225,6 +234,7 @@ def test_control_c_keeps_the_fit(host, capsys):
     alike(on, whole)
 
 
+@pytest.mark.usefixtures("takes_control_c")
 def test_a_second_control_c_aborts(host):
     before = signal.getsignal(signal.SIGINT)
 

@@ -159,6 +159,8 @@ def at_the_top(tree):
         node = waiting.pop()
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
             continue
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            continue
         yield node
         waiting.extend(ast.iter_child_nodes(node))
 
