@@ -16,7 +16,7 @@ import numpy as np
 import ppgm
 from benchmarks.row import Contestant, Row
 from ppgm import host as hosts
-from ppgm.fitting import Epoch
+from ppgm.fits import Epoch
 from ppgm.inference.objective import AbstractObjective
 from ppgm.optimisers import Adam
 

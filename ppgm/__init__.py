@@ -34,15 +34,16 @@ if TYPE_CHECKING:
     from ppgm import data, graphs, inference, models, optimisers, registry
     from ppgm.answers import infer, sample
     from ppgm.evaluation import active_units, evaluate
-    from ppgm.fitting import EarlyStopping, Fit, fit
+    from ppgm.fits import EarlyStopping, Fit
+    from ppgm.fitting import fit
     from ppgm.graphs import graph
     from ppgm.posterior import Posterior
     from ppgm.programs import Program, program
     from ppgm.saving import load
 
 _HOMES = {
-    "EarlyStopping": "fitting",
-    "Fit": "fitting",
+    "EarlyStopping": "fits",
+    "Fit": "fits",
     "fit": "fitting",
     "Posterior": "posterior",
     "Program": "programs",

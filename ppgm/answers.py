@@ -18,7 +18,8 @@ from ppgm.batches import as_array
 from ppgm.checking import check_finite, check_support
 from ppgm.errors import ArgumentError, EstimatorError, ModelError
 from ppgm.evaluation import check_all_rows
-from ppgm.fitting import Fit, fit
+from ppgm.fits import Fit
+from ppgm.fitting import fit
 from ppgm.inference.methods import HMC, NUTS, SVI, Guide, Importance
 from ppgm.posterior import Posterior
 from ppgm.programs import Program

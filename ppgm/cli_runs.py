@@ -11,7 +11,7 @@ import ppgm
 from ppgm import cli_data
 from ppgm.data import Dataset
 from ppgm.errors import ArgumentError
-from ppgm.fitting import Fit
+from ppgm.fits import Fit
 
 
 class Run(NamedTuple):

@@ -15,7 +15,7 @@ from ppgm.cli_pictures import pictures
 from ppgm.cli_runs import Run, remember
 from ppgm.data import Dataset
 from ppgm.evaluation import Evidence
-from ppgm.fitting import Fit
+from ppgm.fits import Fit
 
 EXACT = "exact: the partition function is enumerated"
 COLUMNS = ("what", "measured", "value", "how far to trust it", "seconds")

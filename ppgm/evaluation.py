@@ -24,7 +24,7 @@ from ppgm import host as hosts
 from ppgm.batches import as_array
 from ppgm.checking import check_finite, check_support
 from ppgm.errors import ArgumentError, EstimatorError, ModelError
-from ppgm.fitting import Fit
+from ppgm.fits import Fit
 from ppgm.layouts import subsampled_plates
 from ppgm.programs import Program
 from ppgm.rows import row_count, take

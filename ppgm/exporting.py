@@ -1,7 +1,7 @@
 """Going on with a host's own tools after `ppgm.fit`.
 
-`native_params` gives what NumPyro's ``Predictive(..., params=...)`` and ``SVI.init`` take.
-`install` puts trained values where Pyro looks for them: into its parameter store and into the
+`Fit.native_params` gives what NumPyro's ``Predictive(..., params=...)`` and ``SVI.init`` take.
+`Fit.install` puts trained values where Pyro looks for them: into its parameter store and into the
 modules of model and guide. `ppgm.fit` itself touches neither.
 """
 
@@ -12,7 +12,7 @@ from importlib import import_module
 from typing import Any
 
 from ppgm.errors import ArgumentError
-from ppgm.fitting import Fit
+from ppgm.fits import Fit
 
 
 def native_params(fit: Fit, data: Mapping[str, Any]) -> dict[str, Any]:
@@ -37,11 +37,11 @@ def install(fit: Fit, data: Mapping[str, Any]) -> None:
         data: Data to run the program with, to find its parameters; a few rows will do.
 
     Raises:
-        ArgumentError: On NumPyro, which has no store: hand it `native_params`.
+        ArgumentError: On NumPyro, which has no store: hand it `Fit.native_params`.
     """
     if fit.program.host != "pyro":
         raise ArgumentError(
             f"fit is of a {fit.program.host} program, which has no parameter store: give "
-            "native_params(fit, data) to Predictive or SVI"
+            "fit.native_params(data) to Predictive or SVI"
         )
     import_module("ppgm.host_pyro_export").install(fit.program, fit.params, data)

@@ -9,7 +9,7 @@ from typing import Any
 from ppgm import host as hosts
 from ppgm import specs, store
 from ppgm.errors import ArgumentError, PpgmError, StorageError
-from ppgm.fitting import Fit
+from ppgm.fits import Fit
 from ppgm.programs import Program, program
 
 

@@ -9,7 +9,7 @@ import pytest
 import ppgm
 from ppgm import host as hosts
 from ppgm.errors import ArgumentError, DataError, EstimatorError
-from ppgm.fitting import Fit
+from ppgm.fits import Fit
 from ppgm.inference import ELBO, HMC, NUTS, SVI, ContrastiveDivergence, Guide, Importance
 from ppgm.models import RBM, SBN, VAE, Categorical, FactorAnalysis, Generator
 from ppgm.testing import linear_gaussian

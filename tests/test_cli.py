@@ -303,12 +303,12 @@ def test_interrupted_training_is_saved_and_exits_with_130(tmp_path):
     folder = tmp_path / "run"
     code = (
         "import os, signal\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"
-        "from ppgm import fitting\n"
-        "old = fitting._Run._end_epoch\n"
+        "from ppgm import fit_loop\n"
+        "old = fit_loop.Run._end_epoch\n"
         "def end(self, *args, **kwargs):\n"
         "    old(self, *args, **kwargs)\n"
         "    os.kill(os.getpid(), signal.SIGINT)\n"
-        "fitting._Run._end_epoch = end\n"
+        "fit_loop.Run._end_epoch = end\n"
         "from ppgm.cli import main\nmain()\n"
     )
     args = ["fit", "vae", *TINY[:4], "--epochs", "500", "--validation", "--no-pictures", "--out"]

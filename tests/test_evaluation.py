@@ -10,7 +10,7 @@ from ppgm import diagnostics
 from ppgm import host as hosts
 from ppgm.errors import ArgumentError, DataError, EstimatorError
 from ppgm.evaluation import Evidence
-from ppgm.fitting import Fit
+from ppgm.fits import Fit
 from ppgm.models import RBM, SBN, FactorAnalysis
 from ppgm.testing import linear_gaussian
 

@@ -11,7 +11,7 @@ import pytest
 import ppgm
 from ppgm import host as hosts
 from ppgm.errors import ArgumentError, EstimatorError, ModelError
-from ppgm.fitting import EarlyStopping
+from ppgm.fits import EarlyStopping
 from ppgm.inference import ELBO, GAN, IWAE
 from ppgm.models import FactorAnalysis, Generator
 from ppgm.optimisers import SGD

@@ -447,7 +447,6 @@ def test_pyro_goes_on_with_installed_parameters():
     import torch
     from pyro.infer import Predictive
 
-    from ppgm.exporting import install, native_params
     from ppgm.models import VAE
 
     made = ppgm.program(VAE(3, 2, (4,)), host="pyro")
@@ -455,9 +454,9 @@ def test_pyro_goes_on_with_installed_parameters():
     fit = ppgm.fit(made, data, ELBO(), steps=3)
     pyro.module("decoder", torch.nn.Linear(1, 1))  # someone else's of the same name
     pyro.clear_param_store()
-    install(fit, data)
+    fit.install(data)
     store = pyro.get_param_store()
-    named = native_params(fit, data)
+    named = fit.native_params(data)
     assert set(store.keys()) == set(named)
     for name, value in named.items():
         assert torch.equal(store[name].detach(), value)
@@ -474,8 +473,6 @@ def test_pyro_install_reaches_the_users_modules():
     import pyro
     import torch
 
-    from ppgm.exporting import install
-
     tools, net = Tools("pyro"), torch.nn.Linear(1, 1)
     _, guide = local(tools)
 
@@ -487,7 +484,7 @@ def test_pyro_install_reaches_the_users_modules():
 
     data = {"x": X[:, 0]}
     fit = ppgm.fit(ppgm.Program(model, guide, host="pyro"), data, ELBO(), steps=3)
-    install(fit, data)
+    fit.install(data)
     assert np.array_equal(net.weight.detach().numpy(), fit.params["net.weight"])
     assert pyro.param("width").item() == pytest.approx(fit.params["width"], rel=1e-6)
 
@@ -497,13 +494,12 @@ def test_numpyro_goes_on_with_native_parameters():
     from numpyro.infer import Predictive
 
     from ppgm.errors import ArgumentError
-    from ppgm.exporting import install, native_params
     from ppgm.models import VAE
 
     made = ppgm.program(VAE(3, 2, (4,)), host="numpyro")
     data = {"x": (X > 0).astype("float32")}
     fit = ppgm.fit(made, data, ELBO(), steps=3)
-    params = native_params(fit, data)
+    params = fit.native_params(data)
     assert set(params) == {"decoder$params", "encoder$params"}
     weight = params["decoder$params"].layers[0].weight
     assert np.array_equal(weight, fit.params["decoder.layers.0.weight"])
@@ -512,4 +508,4 @@ def test_numpyro_goes_on_with_native_parameters():
     )
     assert drawn["x"].shape == (3, 12, 3)
     with pytest.raises(ArgumentError, match="native_params"):
-        install(fit, data)
+        fit.install(data)
