@@ -15,15 +15,8 @@ from jax import lax, nn
 from jax.tree_util import keystr, tree_flatten_with_path, tree_unflatten
 from jax.typing import DTypeLike
 
-from ppgm.nets import (
-    Convolution,
-    Dense,
-    Layer,
-    Network,
-    Transposed,
-    check_arrays,
-    check_width,
-)
+from ppgm.nets_layers import Convolution, Dense, Layer, Transposed
+from ppgm.nets_stack import Network, check_arrays, check_width
 
 __all__ = ["Images", "Stack", "build", "flatten", "unflatten"]
 

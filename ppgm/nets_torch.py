@@ -11,7 +11,8 @@ from torch import nn
 from torch.nn import functional
 from torch.nn.utils import skip_init
 
-from ppgm.nets import Convolution, Dense, Layer, Network, check_arrays, check_width
+from ppgm.nets_layers import Convolution, Dense, Layer
+from ppgm.nets_stack import Network, check_arrays, check_width
 
 __all__ = ["ImageStack", "RowStack", "build"]
 

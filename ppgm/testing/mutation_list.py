@@ -199,7 +199,7 @@ MODELS = (
            "h @ weight + visible", "h @ weight", CHAINS),
     Mutant("kernel without the hidden bias", "M14", "ppgm/models/rbm.py",
            "bits(logits=v @ weight.T + hidden)", "bits(logits=v @ weight.T)", CHAINS),
-    Mutant("initial weights alike in every network", "M11", "ppgm/nets.py",
+    Mutant("initial weights alike in every network", "M11", "ppgm/nets_stack.py",
            "[int(seed), name, parameter]", "[int(seed), parameter]",
            _tests("gaps", "networks_of_one_program_start_apart")),
 )  # fmt: skip

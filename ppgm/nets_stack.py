@@ -1,0 +1,111 @@
+"""Parameters of a stack of layers: names, shapes and initial values, the same on every host."""
+
+__all__ = ["AbstractStack", "Network", "check_arrays", "check_width"]
+
+import hashlib
+import json
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import numpy as np
+
+from ppgm.errors import ArgumentError
+from ppgm.nets_layers import Layer
+
+
+class Network(Protocol):
+    """What a host needs to know to build a network."""
+
+    @property
+    def inputs(self) -> int:
+        """Width of the rows that go in."""
+        ...
+
+    @property
+    def outputs(self) -> int:
+        """Width of the rows that come out."""
+        ...
+
+    @property
+    def activation(self) -> str:
+        """One of `ACTIVATIONS`, applied after every layer but the last."""
+        ...
+
+    def layers(self) -> tuple[Layer, ...]:
+        """Return the layers, first to last."""
+        ...
+
+    def parameters(self) -> dict[str, tuple[int, ...]]:
+        """Return the shapes of the parameters by name, in order."""
+        ...
+
+    def initial(self, seed: int, name: str) -> dict[str, np.ndarray]:
+        """Return initial parameters for the network called `name`."""
+        ...
+
+
+class AbstractStack(ABC):
+    """Parameters of a stack of layers."""
+
+    @abstractmethod
+    def layers(self) -> tuple[Layer, ...]:
+        """Return the layers, first to last."""
+
+    def parameters(self) -> dict[str, tuple[int, ...]]:
+        """Return the shapes of the parameters by name, in order."""
+        shapes: dict[str, tuple[int, ...]] = {}
+        for i, layer in enumerate(self.layers()):
+            shapes |= {f"layers.{i}.weight": layer.weight, f"layers.{i}.bias": (layer.outputs,)}
+        return shapes
+
+    def initial(self, seed: int, name: str) -> dict[str, np.ndarray]:
+        """Return initial parameters: uniform on `(-1, 1) / sqrt(fan)`, the rule of `torch.nn`.
+
+        `fan` is the product of all dimensions of the weight but the first.
+
+        Args:
+            seed: Seed of the run.
+            name: Name of the network in its program: networks that differ in name differ in
+                weights, whatever the order in which they are built.
+
+        Returns:
+            Arrays of float64 by canonical name.
+        """
+        arrays: dict[str, np.ndarray] = {}
+        for i, layer in enumerate(self.layers()):
+            bound = 1.0 / math.sqrt(math.prod(layer.weight[1:]))
+            for kind, shape in (("weight", layer.weight), ("bias", (layer.outputs,))):
+                parameter = f"layers.{i}.{kind}"
+                generator = _generator(seed, name, parameter)
+                arrays[parameter] = generator.uniform(-bound, bound, shape)
+        return arrays
+
+
+def check_arrays(shapes: Mapping[str, tuple[int, ...]], arrays: Mapping[str, Any]) -> None:
+    """Refuse `arrays` whose names or shapes are not those of `shapes`."""
+    if missing := [name for name in shapes if name not in arrays]:
+        raise ArgumentError(f"parameters {missing} of the network are missing: pass all of them.")
+    if unknown := [name for name in arrays if name not in shapes]:
+        raise ArgumentError(f"the network has no parameters {unknown}: it has {list(shapes)}.")
+    for name, shape in shapes.items():
+        if np.shape(arrays[name]) != shape:
+            raise ArgumentError(
+                f"parameter '{name}' must have shape {shape}, not {np.shape(arrays[name])}: "
+                "pass weights of a network of the same sizes."
+            )
+
+
+def check_width(shape: tuple[int, ...], inputs: int) -> None:
+    """Refuse rows of another width than `inputs`."""
+    if tuple(shape[-1:]) != (inputs,):
+        raise ArgumentError(
+            f"the network takes rows of width {inputs}, shape (..., {inputs}), "
+            f"not an array of shape {tuple(shape)}: flatten each datum into one row."
+        )
+
+
+def _generator(seed: int, name: str, parameter: str) -> np.random.Generator:
+    key = hashlib.blake2b(json.dumps([int(seed), name, parameter]).encode(), digest_size=16)
+    return np.random.Generator(np.random.Philox(key=int.from_bytes(key.digest(), "little")))
