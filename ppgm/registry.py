@@ -8,18 +8,13 @@ The environment variable `PPGM_PLUGINS` limits whose entry points count: `none`,
 the trusted distributions separated by commas. Unset or empty, all installed ones count.
 """
 
-import ast
-import os
-import re
-import sys
-import warnings
 from collections import Counter
-from collections.abc import Iterator
-from importlib import import_module, metadata
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from ppgm.errors import ArgumentError, PluginError, did_you_mean
+from ppgm.registry_plugins import Plugin, plugins_of, warn
+from ppgm.registry_targets import docstring, is_target, resolve
 
 __all__ = ["KINDS", "Entry", "catalogue", "get", "name_of"]
 
@@ -75,9 +70,6 @@ _BUILT_IN = {
 
 KINDS = tuple(_BUILT_IN)
 
-_NAME = re.compile(r"[a-z0-9][a-z0-9_.-]*", re.ASCII)
-_TARGET = re.compile(r"\w+(\.\w+)*:\w+(\.\w+)*")
-
 
 class Entry(NamedTuple):
     """One part that can be asked for by name.
@@ -97,25 +89,10 @@ class Entry(NamedTuple):
     target: str
 
 
-class _Plugin(NamedTuple):
-    kind: str
-    name: str
-    target: str
-    distribution: metadata.Distribution
-
-    @property
-    def origin(self) -> str:
-        return self.distribution.metadata["Name"]
-
-    @property
-    def qualified(self) -> str:
-        return f"{_normal(self.origin)}:{self.name}"
-
-
 def catalogue(kind: str | None = None) -> list[Entry]:
     """Lists what `get` can find, built-in parts first, without importing any of it."""
     kinds = KINDS if kind is None else (_known_kind(kind),)
-    plugins = list(_plugins())
+    plugins = list(plugins_of(KINDS))
 
     return [entry for kind in kinds for entry in (*_built_in(kind), *_third_party(kind, plugins))]
 
@@ -133,7 +110,7 @@ def get(kind: str, name: str) -> Any:
     """
     table = _BUILT_IN[_known_kind(kind)]
 
-    return _resolve(table[name]) if name in table else _load(_find(kind, name))
+    return resolve(table[name]) if name in table else _load(_find(kind, name))
 
 
 def name_of(cls: type) -> tuple[str, str]:
@@ -147,11 +124,11 @@ def name_of(cls: type) -> tuple[str, str]:
     """
     for kind, table in _BUILT_IN.items():
         for name, target in table.items():
-            if _is_target(cls, target):
+            if is_target(cls, target):
                 return kind, name
 
-    for plugin in _plugins():
-        if _is_target(cls, plugin.target):
+    for plugin in plugins_of(KINDS):
+        if is_target(cls, plugin.target):
             return plugin.kind, plugin.qualified
 
     raise ArgumentError(
@@ -172,31 +149,31 @@ def _known_kind(kind: str) -> str:
 def _built_in(kind: str) -> list[Entry]:
     root = Path(__file__).parents[1]
     return [
-        Entry(kind, name, "ppgm", _docstring(root, target), target)
+        Entry(kind, name, "ppgm", docstring(root, target), target)
         for name, target in _BUILT_IN[kind].items()
     ]
 
 
-def _third_party(kind: str, plugins: list[_Plugin]) -> list[Entry]:
+def _third_party(kind: str, plugins: list[Plugin]) -> list[Entry]:
     mine = [plugin for plugin in plugins if plugin.kind == kind]
     taken = Counter([*_BUILT_IN[kind], *(plugin.name for plugin in mine)])
     return [_describe(plugin, clash=taken[plugin.name] > 1) for plugin in mine]
 
 
-def _describe(plugin: _Plugin, *, clash: bool) -> Entry:
+def _describe(plugin: Plugin, *, clash: bool) -> Entry:
     if clash:
-        _warn(
+        warn(
             f"{plugin.kind}: the name {plugin.name!r} of distribution {plugin.origin!r} is also "
             f"used elsewhere; ask for it as {plugin.qualified!r}."
         )
     name = plugin.qualified if clash else plugin.name
     root = Path(str(plugin.distribution.locate_file("")))
-    summary = _docstring(root, plugin.target) or plugin.distribution.metadata["Summary"] or ""
+    summary = docstring(root, plugin.target) or plugin.distribution.metadata["Summary"] or ""
     return Entry(plugin.kind, name, plugin.origin, _printable(summary), plugin.target)
 
 
-def _find(kind: str, name: str) -> _Plugin:
-    plugins = [plugin for plugin in _plugins() if plugin.kind == kind]
+def _find(kind: str, name: str) -> Plugin:
+    plugins = [plugin for plugin in plugins_of(KINDS) if plugin.kind == kind]
     found = [plugin for plugin in plugins if name in (plugin.name, plugin.qualified)]
     if len(found) == 1:
         return found[0]
@@ -216,9 +193,9 @@ def _find(kind: str, name: str) -> _Plugin:
     )
 
 
-def _load(plugin: _Plugin) -> Any:
+def _load(plugin: Plugin) -> Any:
     try:
-        value = _resolve(plugin.target)
+        value = resolve(plugin.target)
     except (Exception, SystemExit) as error:
         raise PluginError(
             f"{plugin.kind} {plugin.name!r} of distribution {plugin.origin!r} "
@@ -231,103 +208,6 @@ def _load(plugin: _Plugin) -> Any:
             f"a {type(value).__name__}: expected a class."
         )
     return value
-
-
-def _resolve(target: str) -> Any:
-    module, _, path = target.partition(":")
-    value = import_module(module)
-    for attribute in path.split("."):
-        value = getattr(value, attribute)
-    return value
-
-
-def _is_target(cls: type, target: str) -> bool:
-    module, _, path = target.partition(":")
-    if path != cls.__qualname__:
-        return False
-    if module == cls.__module__:
-        return True
-    # A package may re-export a class: compare the object itself, where its module is imported.
-    return getattr(sys.modules.get(module), path, None) is cls
-
-
-def _plugins() -> Iterator[_Plugin]:
-    """Reads the entry points of every allowed distribution; a broken one is named and left out."""
-    seen: set[str] = set()
-    for distribution in metadata.distributions():
-        try:
-            origin, points = _points(distribution)
-        except Exception as error:  # each way to be malformed raises another
-            _warn(f"distribution {_label(distribution)} has unreadable metadata: {error!r}")
-            continue
-        if points and origin not in seen and _allowed(origin):
-            # A distribution that comes later on the path is hidden by the first of its name.
-            seen.add(origin)
-            yield from _read(distribution, points)
-
-
-def _points(distribution: metadata.Distribution) -> tuple[str, list[metadata.EntryPoint]]:
-    # The plain text decides first: most distributions have nothing for us, and parsing the
-    # metadata of all of them would cost more than the rest of the listing.
-    if "ppgm." not in (distribution.read_text("entry_points.txt") or ""):
-        return "", []
-    points = [point for point in distribution.entry_points if point.group.startswith("ppgm.")]
-    return _normal(distribution.metadata["Name"]), points
-
-
-def _label(distribution: metadata.Distribution) -> str:
-    try:
-        return repr(distribution.metadata["Name"])
-    except Exception:  # even that is broken: say at least where it lies
-        return f"in {str(distribution.locate_file(''))!r}"
-
-
-def _read(
-    distribution: metadata.Distribution, points: list[metadata.EntryPoint]
-) -> Iterator[_Plugin]:
-    origin = distribution.metadata["Name"]
-    for point in points:
-        kind = point.group.removeprefix("ppgm.")
-        if kind in KINDS and _NAME.fullmatch(point.name) and _TARGET.fullmatch(point.value):
-            yield _Plugin(kind, point.name, point.value, distribution)
-        else:
-            _warn(
-                f"distribution {origin!r} has an entry point that ppgm does not understand: "
-                f"{point.name!r} = {point.value!r} in {point.group!r}; expected "
-                f"lower-case-name = 'module:Class' in one of {', '.join(KINDS)}."
-            )
-
-
-def _allowed(name: str) -> bool:
-    policy = os.environ.get("PPGM_PLUGINS", "").strip()
-    if policy.lower() == "none":
-        return False
-    return not policy or name in [_normal(part.strip()) for part in policy.split(",")]
-
-
-def _normal(name: str) -> str:
-    """Normalises a distribution's name as PEP 503 does."""
-    return re.sub(r"[-_.]+", "-", name).lower()
-
-
-def _warn(message: str) -> None:
-    warnings.warn(message, UserWarning, stacklevel=3)
-
-
-def _docstring(root: Path, target: str) -> str:
-    """Reads the first line of a class's or function's docstring from its source text."""
-    module, _, name = target.partition(":")
-    stem = root.joinpath(*module.split("."))
-    source = stem / "__init__.py" if stem.is_dir() else stem.with_suffix(".py")
-    try:
-        tree = ast.parse(source.read_bytes())
-    except (OSError, SyntaxError, ValueError, RecursionError):
-        return ""  # not in plain files here, or broken: then `get` says how
-
-    for node in tree.body:
-        if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name == name:
-            return (ast.get_docstring(node) or "").partition("\n")[0]
-    return ""
 
 
 def _printable(text: str) -> str:
