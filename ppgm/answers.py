@@ -14,7 +14,7 @@ import numpy as np
 
 from ppgm import diagnostics
 from ppgm import host as hosts
-from ppgm.batches import as_array
+from ppgm.arrays import as_array
 from ppgm.checking import check_finite, check_support
 from ppgm.errors import ArgumentError, EstimatorError, ModelError
 from ppgm.evaluation import check_all_rows

@@ -53,7 +53,7 @@ def bind(program: Program, source: Any, objective: Any) -> Bound:
 
     Args:
         program: The program.
-        source: The source of batches (see `ppgm.batches`).
+        source: The source of batches (see `ppgm.sources`).
         objective: The objective.
     """
     batch = source.sample_rows()

@@ -21,7 +21,7 @@ import numpy as np
 
 from ppgm import checking, diagnostics
 from ppgm import host as hosts
-from ppgm.batches import as_array
+from ppgm.arrays import as_array
 from ppgm.checking import check_finite, check_support
 from ppgm.errors import ArgumentError, EstimatorError, ModelError
 from ppgm.fits import Fit

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from ppgm import host as hosts
-from ppgm.batches import open_source
 from ppgm.checking import bind, check_validation
 from ppgm.fit_arguments import (
     check_counts,
@@ -28,6 +27,7 @@ from ppgm.history import History
 from ppgm.inference.objective import AbstractObjective
 from ppgm.programs import Program
 from ppgm.rows import check_rows
+from ppgm.sources import open_source
 
 
 def fit(

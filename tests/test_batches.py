@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 
-from ppgm.batches import CHUNK, as_array, open_source
+from ppgm.arrays import as_array
+from ppgm.batches import CHUNK
 from ppgm.errors import ArgumentError, DataError
+from ppgm.sources import open_source
 
 
 def rows_of(source, start, count, *, each_epoch=False):

@@ -7,7 +7,6 @@ import pytest
 
 import ppgm
 from ppgm import host as hosts
-from ppgm.batches import open_source
 from ppgm.inference import ELBO, GAN, IWAE, STL, VIMCO, ContrastiveDivergence, Renyi
 from ppgm.models import (
     RBM,
@@ -22,6 +21,7 @@ from ppgm.models import (
 )
 from ppgm.optimisers import SGD
 from ppgm.probes import probe
+from ppgm.sources import open_source
 from ppgm.testing import densities, rbm
 
 pytestmark = pytest.mark.usefixtures("f64")

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 import ppgm
-from ppgm.batches import open_source
 from ppgm.host import load
 from ppgm.inference import ELBO, IWAE
 from ppgm.models import FactorAnalysis
 from ppgm.optimisers import SGD
+from ppgm.sources import open_source
 
 pytestmark = pytest.mark.usefixtures("f64")
 

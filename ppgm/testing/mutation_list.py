@@ -166,9 +166,9 @@ SCALES = (
     Mutant("scale of a plate inverted", "M1", "ppgm/layouts.py",
            "scales[name] = plate.full_size / plate.size",
            "scales[name] = plate.size / plate.full_size", PLATE),
-    Mutant("ragged batch not masked", "M10", "ppgm/batches.py",
+    Mutant("ragged batch not masked", "M10", "ppgm/sources.py",
            "or self.rows == per_epoch * size:", "or True:", EPOCH),
-    Mutant("the same order in every epoch", "M11", "ppgm/batches.py",
+    Mutant("the same order in every epoch", "M11", "ppgm/sources.py",
            "key=[seed, epoch]", "key=[seed, 0]",
            _tests("gaps", "every_epoch_has_an_order_of_its_own")),
 )  # fmt: skip
