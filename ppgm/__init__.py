@@ -32,14 +32,16 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from ppgm import data, graphs, inference, models, optimisers, registry
-    from ppgm.answers import infer, sample
-    from ppgm.evaluation import active_units, evaluate
+    from ppgm.answers import infer
+    from ppgm.evaluation import evaluate
     from ppgm.fits import EarlyStopping, Fit
     from ppgm.fitting import fit
     from ppgm.graphs import graph
     from ppgm.posterior import Posterior
     from ppgm.programs import Program, program
+    from ppgm.sampling import sample
     from ppgm.saving import load
+    from ppgm.units import active_units
 
 _HOMES = {
     "EarlyStopping": "fits",
@@ -48,11 +50,11 @@ _HOMES = {
     "Posterior": "posterior",
     "Program": "programs",
     "program": "programs",
-    "active_units": "evaluation",
+    "active_units": "units",
     "evaluate": "evaluation",
     "graph": "graphs",
     "infer": "answers",
-    "sample": "answers",
+    "sample": "sampling",
     "load": "saving",
 }
 

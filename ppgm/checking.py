@@ -3,11 +3,13 @@
 __all__ = [
     "Bound",
     "bind",
+    "check_all_rows",
     "check_finite",
     "check_program",
     "following_plates",
     "check_support",
     "check_validation",
+    "plates_of_rows",
 ]
 
 from collections.abc import Callable, Mapping
@@ -17,10 +19,10 @@ import numpy as np
 
 from ppgm import host as hosts
 from ppgm.arrays import as_arrays, check_finite
-from ppgm.errors import DataError, ModelError, PpgmError
+from ppgm.errors import DataError, EstimatorError, ModelError, PpgmError
 from ppgm.layouts import subsampled_plates, total_rows
 from ppgm.programs import Program
-from ppgm.rows import row_names, take
+from ppgm.rows import row_count, row_names, take
 from ppgm.sites import Site, SiteTable, check_match, tabulate
 
 SUPPORTS = {
@@ -186,3 +188,27 @@ def following_plates(
             "(batch_size=None)"
         )
     return found
+
+
+def check_all_rows(table: SiteTable, name: str) -> None:
+    """Checks that the program sees all rows of its plates.
+
+    Raises:
+        EstimatorError: Names the first plate of which only some rows are drawn.
+    """
+    for plate in subsampled_plates(table, minibatch=False):
+        size, full = table.plates[plate].size, table.plates[plate].full_size
+        raise EstimatorError(
+            f"{name} needs all rows: plate '{plate}' draws {size} of {full}; give the full data "
+            "(subsample_size=None)"
+        )
+
+
+def plates_of_rows(program: Program, table: SiteTable, data: Mapping[str, Any]) -> tuple[str, ...]:
+    """Returns the plates that follow the rows of the data, found by a second size of the data."""
+    if row_count(data) is None:
+        return ()
+    try:
+        return following_plates(program, table, data)
+    except ModelError:  # no plate does; or on other rows the program does not run at all
+        return ()

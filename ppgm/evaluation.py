@@ -12,20 +12,19 @@ References:
     | Yes, but Did It Work? (Yao et al., 2018), https://arxiv.org/abs/1802.02538
 """
 
-__all__ = ["ActiveUnits", "Evidence", "active_units", "check_all_rows", "evaluate"]
+__all__ = ["Evidence", "evaluate"]
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from ppgm import checking, diagnostics
+from ppgm import diagnostics
 from ppgm import host as hosts
 from ppgm.arrays import as_array
-from ppgm.checking import check_finite, check_support
-from ppgm.errors import ArgumentError, EstimatorError, ModelError
+from ppgm.checking import check_all_rows, check_finite, check_support, plates_of_rows
+from ppgm.errors import ArgumentError, EstimatorError
 from ppgm.fits import Fit
-from ppgm.layouts import subsampled_plates
 from ppgm.programs import Program
 from ppgm.rows import row_count, take
 from ppgm.saving import check_params
@@ -95,23 +94,6 @@ class Evidence(NamedTuple):
         return "\n".join(lines)
 
 
-class ActiveUnits(NamedTuple):
-    """Latent coordinates that the guide uses.
-
-    Attributes:
-        variance: Variance over rows of the posterior mean, one number per coordinate.
-        active: Where it is above the threshold.
-    """
-
-    variance: np.ndarray
-    active: np.ndarray
-
-    @property
-    def count(self) -> int:
-        """Number of active coordinates."""
-        return int(self.active.sum())
-
-
 def evaluate(
     fit: Fit,
     data: Mapping[str, Any],
@@ -157,82 +139,6 @@ def evaluate(
     value, error = diagnostics.log_mean_exp(log_w)
     k_hat, ess = diagnostics.pareto_k(log_w), diagnostics.ess(log_w)
     return Evidence(value, error, ess, k_hat, exact, particles)
-
-
-def active_units(
-    fit: Fit,
-    data: Mapping[str, Any],
-    *,
-    site: str = "z",
-    threshold: float = 0.01,
-    draws: int = 100,
-    seed: int = 0,
-) -> ActiveUnits:
-    """Finds the latent coordinates whose posterior mean moves with the data.
-
-    A coordinate is active if Var_x E_q[z | x] > threshold (Burda et al., 2016, section 5.1). The
-    mean is estimated from draws; what their noise adds to the variance is taken off.
-
-    Args:
-        fit: A trained program with a guide.
-        data: The rows.
-        site: A latent site with one row per datum.
-        threshold: Least variance of an active coordinate.
-        draws: Draws for each row.
-        seed: Seed of the draws.
-    """
-    if fit.program.guide is None:
-        raise EstimatorError("the program has no guide: active units are coordinates of its draws")
-    if draws < 2:
-        raise ArgumentError(f"draws must be at least 2, to tell noise from signal, not {draws}")
-    arrays = {name: as_array(name, value) for name, value in data.items()}
-    check_finite(arrays)
-    table = fit.program.sites(arrays)
-    check_all_rows(table, "active_units")
-    table = table._replace(data_plates=_following(fit.program, table, arrays))
-    _check_unit_site(table, site, row_count(arrays))
-    host = hosts.load(fit.program.host)
-    z = host.sample(fit.program, "guide", fit.params, arrays, draws, seed)[site].astype(float)
-    noise = z.var(axis=0, ddof=1).mean(axis=0) / draws
-    variance = np.maximum(z.mean(axis=0).var(axis=0, ddof=1) - noise, 0.0)
-    return ActiveUnits(variance, variance > threshold)
-
-
-def _check_unit_site(table: SiteTable, site: str, rows: int | None) -> None:
-    found = {s.name: s for s in table.select("guide", "latent")}
-    if site not in found:
-        raise ArgumentError(f"site must be a site of the guide, {sorted(found)}, not '{site}'")
-    if found[site].plates[:1] not in [(name,) for name in table.data_plates]:
-        raise ArgumentError(
-            f"site '{site}' lies in plates {found[site].plates}: active units are of a site with "
-            "one row per datum, whose first plate follows the data"
-        )
-    if rows is None or rows < 2:
-        raise ArgumentError(f"active units need at least 2 rows of data, not {rows}")
-
-
-def check_all_rows(table: SiteTable, name: str) -> None:
-    """Checks that the program sees all rows of its plates.
-
-    Raises:
-        EstimatorError: Names the first plate of which only some rows are drawn.
-    """
-    for plate in subsampled_plates(table, minibatch=False):
-        size, full = table.plates[plate].size, table.plates[plate].full_size
-        raise EstimatorError(
-            f"{name} needs all rows: plate '{plate}' draws {size} of {full}; give the full data "
-            "(subsample_size=None)"
-        )
-
-
-def _following(program: Program, table: SiteTable, data: Mapping[str, Any]) -> tuple[str, ...]:
-    """Returns the plates that follow the rows of the data, found by a second size of the data."""
-    if row_count(data) is None:
-        return ()
-    try:
-        return checking.following_plates(program, table, data)
-    except ModelError:  # no plate does; or on other rows the program does not run at all
-        return ()
 
 
 def _exact(fit: Fit, table: SiteTable, data: Mapping[str, Any]) -> np.ndarray | None:
@@ -282,7 +188,7 @@ def _row_axis(program: Program, table: SiteTable, data: Mapping[str, Any]) -> in
     None where no row plate does, or where another plate does too: some rows of both would then
     be another program.
     """
-    found = _following(program, table, data)
+    found = plates_of_rows(program, table, data)
     if len(found) != 1 or found[0] not in table.rows:
         return None
     return 1 + table.rows.index(found[0])

@@ -4,7 +4,7 @@ A *term* is the log density of one site over K particles, with one axis per plat
 terms to the rows of a program, so that objectives see arrays of shape ``(K, *rows)`` only.
 """
 
-__all__ = ["Block", "Layout", "Term", "Weights", "weigh"]
+__all__ = ["Block", "Layout", "Term", "Weights", "to_rows", "weigh"]
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -111,7 +111,7 @@ def weigh(
     """
 
     def total(*chosen: Term) -> Array | None:
-        parts = [_to_rows(t, layout, ops) for t in chosen]
+        parts = [to_rows(t.log_prob, t.plates, layout, ops) for t in chosen]
         return sum(parts[1:], parts[0]) if parts else None
 
     def drawn(*chosen: Term) -> Array | None:
@@ -134,10 +134,19 @@ def weigh(
     )
 
 
-def _to_rows(term: Term, layout: Layout, ops: Ops) -> Array:
-    """Sums a term over all plates but the rows, each row of which may stand for many data."""
-    value = term.log_prob
-    for plate in term.plates:
+def to_rows(value: Array, plates: tuple[str, ...], layout: Layout, ops: Ops) -> Array:
+    """Sums over all plates but the rows, each row of which may stand for many data.
+
+    Args:
+        value: Log density of a site, ``(K, *plates)`` with all plate axes of the layout.
+        plates: Plates of the site.
+        layout: Where the plates are.
+        ops: Array functions.
+
+    Returns:
+        Array ``(K, *rows)``.
+    """
+    for plate in plates:
         if plate not in layout.rows and not _is_one(layout.scales[plate]):
             value = value * layout.scales[plate]
     return _sum_axes(value, layout, ops)

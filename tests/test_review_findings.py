@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import ppgm
-from ppgm.answers import _take_rows
+from ppgm.answers_guide import _take_rows
 from ppgm.errors import ArgumentError, EstimatorError, ModelError
 from ppgm.inference import (
     ELBO,

@@ -249,10 +249,10 @@ ANSWERS = (
            _tests("evaluation", "chunks_draw_apart")),
     Mutant("rows that fill up a chunk counted", "M10", "ppgm/evaluation.py",
            "np.compress(index < rows, found,", "np.compress(index < 2 * rows, found,", EVIDENCE),
-    Mutant("importance weights inverted", "M5", "ppgm/answers.py",
+    Mutant("importance weights inverted", "M5", "ppgm/answers_guide.py",
            '"log_weight": lp - log_q', '"log_weight": log_q - lp',
            _tests("answers", "importance_mends_a_guide")),
-    Mutant("one row's draws for all", "M5", "ppgm/answers.py",
+    Mutant("one row's draws for all", "M5", "ppgm/answers_guide.py",
            "np.searchsorted(edges[:, i], points[i])", "np.searchsorted(edges[:, 0], points[0])",
            _tests("answers", "importance_mends_a_guide")),
 )  # fmt: skip
