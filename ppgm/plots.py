@@ -20,19 +20,24 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ppgm.errors import ArgumentError, missing
+from ppgm.errors import ArgumentError
+from ppgm.plots_style import (
+    CLASSES,
+    COLOURS,
+    INK,
+    QUIET,
+    cycle,
+    empty,
+    legend,
+    mosaic,
+    show,
+    single,
+    style,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-INK, QUIET, FAINT, PAPER = "#1f2933", "#5f6c7b", "#e4e9ee", "#f0f3f6"
-COLOURS = ("#2368a2", "#e07a1f", "#1f8a70", "#b33a5b", "#7357a8", "#8a6d1f")
-CLASSES = (
-    "#2368a2", "#e07a1f", "#1f8a70", "#c0392b", "#7357a8",
-    "#8c5a3c", "#d667a6", "#6b7785", "#a9a61c", "#18a5b8",
-)  # fmt: skip
-"""Ten colours that stay apart on white, for classes."""
 
 
 def curve(history: Mapping[str, np.ndarray], *, title: str = "") -> "Figure":
@@ -73,8 +78,8 @@ def images(
         title: Title of the picture.
     """
     columns = columns or ceil(sqrt(len(rows)))
-    figure, axes = _figure(0.62 * columns, 0.62 * ceil(len(rows) / columns), title)
-    _show(axes, _mosaic(rows, shape, columns))
+    figure, axes = single(0.62 * columns, 0.62 * ceil(len(rows) / columns), title)
+    show(axes, mosaic(rows, shape, columns))
     return figure
 
 
@@ -89,10 +94,9 @@ def reconstructions(
         shape: Height and width, of product D.
         title: Title of the picture.
     """
-    figure, axes = _figure(0.62 * len(rows) + 0.5, 1.3, title)
+    figure, axes = single(0.62 * len(rows) + 0.5, 1.3, title)
     pairs = np.concatenate([rows, means])
-    mosaic = _mosaic(pairs, shape, len(rows))
-    _show(axes, mosaic)
+    show(axes, mosaic(pairs, shape, len(rows)))
     for label, at in (("data", 0.25), ("model", 0.75)):
         axes.text(
             -0.012, 1 - at, label, transform=axes.transAxes, ha="right", va="center",
@@ -110,15 +114,15 @@ def latent(points: np.ndarray, labels: np.ndarray | None = None, *, title: str =
         title: Title of the picture.
     """
     flat, names = _plane(points.reshape(len(points), -1).astype(float))
-    figure, axes = _figure(5.4 if labels is not None else 4.8, 4.6, title)
-    _style(axes, *names)
+    figure, axes = single(5.4 if labels is not None else 4.8, 4.6, title)
+    style(axes, *names)
     classes = np.zeros(len(flat), int) if labels is None else labels
     for i, value in enumerate(np.unique(classes)):
         part = flat[classes == value]
-        style = {"s": 22, "alpha": 0.85, "lw": 0.4, "ec": "white", "label": str(value)}
-        axes.scatter(*part.T, color=CLASSES[i % len(CLASSES)], **style)
+        dots = {"s": 22, "alpha": 0.85, "lw": 0.4, "ec": "white", "label": str(value)}
+        axes.scatter(*part.T, color=CLASSES[i % len(CLASSES)], **dots)
     if labels is not None:
-        _legend(axes, loc="center left", bbox_to_anchor=(1.0, 0.5))
+        legend(axes, loc="center left", bbox_to_anchor=(1.0, 0.5))
     axes.set_aspect("equal", adjustable="datalim")
     return figure
 
@@ -138,8 +142,8 @@ def scatter2d(
         modes: Centres of the data's components, ``(M, 2)``.
         title: Title of the picture.
     """
-    figure, axes = _figure(4.8, 4.8, title)
-    _style(axes, "", "")
+    figure, axes = single(4.8, 4.8, title)
+    style(axes, "", "")
     if data is not None:
         axes.scatter(*data[:2000].T, s=14, color=COLOURS[1], alpha=0.35, lw=0, label="data")
     axes.scatter(*samples.T, s=5, color=COLOURS[0], alpha=0.45, lw=0, label="model")
@@ -147,7 +151,7 @@ def scatter2d(
         ring = {"s": 260, "fc": "none", "ec": QUIET, "lw": 0.9, "label": "modes"}
         axes.scatter(*modes.T, **ring)
     axes.set_aspect("equal", adjustable="datalim")
-    _legend(axes, loc="upper center", bbox_to_anchor=(0.5, -0.06), ncols=3)
+    legend(axes, loc="upper center", bbox_to_anchor=(0.5, -0.06), ncols=3)
     return figure
 
 
@@ -174,12 +178,12 @@ def posterior_compare(
         raise ArgumentError(f"draws must be of the same rows and coordinates, not {sizes}")
     rows, coordinates = next(iter(sizes))
     top = 0.8 if pictures is not None else 0.0
-    figure = _empty(2.0 * rows + 0.4, 0.34 * coordinates + 1.2 + top, title)
+    figure = empty(2.0 * rows + 0.4, 0.34 * coordinates + 1.2 + top, title)
     grid = figure.add_gridspec(2 if top else 1, rows, height_ratios=[0.22, 1] if top else [1])
     panels = grid.subplots(squeeze=False, sharex="row", sharey="row")
     for row in range(rows):
         if pictures is not None:
-            _show(panels[0, row], np.reshape(pictures[row], shape))
+            show(panels[0, row], np.reshape(pictures[row], shape))
         _intervals(panels[-1, row], {n: v[:, row] for n, v in flat.items()}, first=row == 0)
     handles, labels = panels[-1, 0].get_legend_handles_labels()
     figure.legend(
@@ -187,46 +191,6 @@ def posterior_compare(
         fontsize=9, labelcolor=INK,
     )  # fmt: skip
     return figure
-
-
-def _empty(width: float, height: float, title: str) -> "Figure":
-    try:
-        from matplotlib.figure import Figure
-    except ModuleNotFoundError as error:
-        raise missing("matplotlib", "viz") from error
-    figure = Figure(
-        figsize=(width, height + (0.35 if title else 0)), dpi=160, layout="constrained"
-    )
-    figure.set_facecolor("white")
-    layout: Any = figure.get_layout_engine()
-    layout.set(w_pad=0.1, h_pad=0.1)
-    if title:
-        figure.suptitle(title, size=11, color=INK)
-    return figure
-
-
-def _figure(width: float, height: float, title: str) -> tuple["Figure", "Axes"]:
-    figure = _empty(width, height, title)
-    return figure, figure.add_subplot()
-
-
-def _style(axes: "Axes", x: str, y: str) -> None:
-    axes.set_xlabel(x, size=9, color=QUIET)
-    axes.set_ylabel(y, size=9, color=QUIET)
-    axes.tick_params(colors=QUIET, labelsize=8, length=0)
-    axes.grid(color=FAINT, lw=0.8)
-    axes.set_axisbelow(True)
-    for side in ("top", "right", "left", "bottom"):
-        axes.spines[side].set_visible(False)
-
-
-def _legend(axes: "Axes", **options: Any) -> None:
-    legend = axes.legend(frameon=False, fontsize=9, labelcolor=INK, handletextpad=0.3, **options)
-    handles: list[Any] = list(legend.legend_handles)
-    for handle in handles:
-        handle.set_alpha(1)
-        if hasattr(handle, "set_sizes"):  # of scattered points: as large as their text
-            handle.set_sizes([36])
 
 
 def _series(history: Mapping[str, np.ndarray]) -> list[str]:
@@ -237,9 +201,9 @@ def _series(history: Mapping[str, np.ndarray]) -> list[str]:
 def _lines(
     lines: Mapping[str, tuple[np.ndarray, np.ndarray]], label: str, title: str, *, clip: bool
 ) -> "Figure":
-    figure, axes = _figure(6.0, 3.6, title)
-    _style(axes, "epoch", label)
-    for (name, (x, y)), colour in zip(lines.items(), _cycle(len(lines)), strict=True):
+    figure, axes = single(6.0, 3.6, title)
+    style(axes, "epoch", label)
+    for (name, (x, y)), colour in zip(lines.items(), cycle(len(lines)), strict=True):
         known = np.isfinite(y)
         few = known.sum() < 3
         axes.plot(
@@ -251,37 +215,8 @@ def _lines(
         low, high = np.quantile(values, 0.05), values.max()
         axes.set_ylim(low - 0.05 * (high - low), high + 0.08 * (high - low))
     if len(lines) > 1:
-        _legend(axes, loc="best")
+        legend(axes, loc="best")
     return figure
-
-
-def _cycle(count: int) -> list[str]:
-    return [COLOURS[i % len(COLOURS)] for i in range(count)]
-
-
-def _mosaic(rows: np.ndarray, shape: Sequence[int], columns: int) -> np.ndarray:
-    """Returns pictures in a grid as one array ``(H, W)``, NaN between them."""
-    if len(shape) != 2 or np.prod(shape) != np.prod(np.shape(rows)[1:]):
-        raise ArgumentError(
-            f"shape must be a height and a width of product {np.prod(np.shape(rows)[1:])}, "
-            f"not {tuple(shape)}"
-        )
-    gap = max(1, round(shape[0] / 10))
-    height, width = shape[0] + gap, shape[1] + gap
-    lines = ceil(len(rows) / columns)
-    out = np.full((lines * height - gap, columns * width - gap), np.nan)
-    for i, row in enumerate(rows):
-        top, left = i // columns * height, i % columns * width
-        out[top : top + shape[0], left : left + shape[1]] = np.reshape(row, shape)
-    return out
-
-
-def _show(axes: "Axes", picture: np.ndarray) -> None:
-    from matplotlib.colors import LinearSegmentedColormap
-
-    inks = LinearSegmentedColormap.from_list("ink", [PAPER, INK]).with_extremes(bad="white")
-    axes.imshow(np.ma.masked_invalid(picture), cmap=inks, vmin=0, vmax=1, interpolation="nearest")
-    axes.set_axis_off()
 
 
 def _plane(points: np.ndarray) -> tuple[np.ndarray, tuple[str, str]]:
@@ -297,11 +232,11 @@ def _plane(points: np.ndarray) -> tuple[np.ndarray, tuple[str, str]]:
 
 
 def _intervals(axes: "Axes", draws: Mapping[str, np.ndarray], *, first: bool) -> None:
-    _style(axes, "", "")
+    style(axes, "", "")
     size = next(iter(draws.values())).shape[1]
     offsets = np.linspace(-0.16, 0.16, len(draws)) if len(draws) > 1 else [0.0]
     for (name, values), offset, colour in zip(
-        draws.items(), offsets, _cycle(len(draws)), strict=True
+        draws.items(), offsets, cycle(len(draws)), strict=True
     ):
         at = np.arange(size) + offset
         low, left, mid, right, high = np.quantile(values, [0.05, 0.25, 0.5, 0.75, 0.95], axis=0)
