@@ -25,6 +25,7 @@ from numpyro import handlers
 from numpyro.distributions import constraints
 from numpyro.infer.inspect import get_model_relations
 
+from ppgm.host_numpyro_keys import JaxRng
 from ppgm.host_numpyro_ops import OPS, to_array, to_numpy
 from ppgm.host_numpyro_ppl import PortableDistribution, base_of, support_values
 from ppgm.host_numpyro_run import (
@@ -121,7 +122,7 @@ def weigher(source: Program, params: Mapping[str, np.ndarray], data: Mapping[str
     def weigh_batch(params: Any, key: Array, batch: Any, particles: int) -> Array:
         full = {**batch, **static}
         table, dims = table_of(setup.program, params, key, full)
-        runner = NumpyroRunner(setup.program, params, key, full, dims)
+        runner = NumpyroRunner(setup.program, params, JaxRng(key), full, dims)
         terms, _ = runner.pair(particles, (), stopped=False)
         weights = weigh(terms, make_layout(table, dims), OPS)
         return weights.log_p - weights.log_q
@@ -159,8 +160,8 @@ def sample(
 
     def one(key: Array, values: Arrays) -> dict[str, Array]:
         sites = run(
-            getattr(setup.program, side), setup.params, key, arrays,
-            values=values, plates=plates, observe=side == "guide",
+            getattr(setup.program, side), setup.params, JaxRng(key), arrays,
+            values=values, plates=JaxRng(plates), observe=side == "guide",
         )  # fmt: skip
         kinds = ("latent", "observed", "deterministic")
         return {n: s["value"] for n, s in sites.items() if kind_of(s) in kinds}
@@ -187,7 +188,7 @@ def log_density(
 
     def one(values: dict[str, Array]) -> dict[str, Array]:
         call = getattr(setup.program, side)
-        sites = run(call, setup.params, jax.random.key(0), arrays, values=values)
+        sites = run(call, setup.params, JaxRng(jax.random.key(0)), arrays, values=values)
         return {
             n: to_term(s, sites, side, 0).log_prob
             for n, s in sites.items()
@@ -214,7 +215,7 @@ def kernel(
     def body(_: int, carry: tuple[Array, Array]) -> tuple[Array, Array]:
         value, key = carry
         key, mine = jax.random.split(key)
-        runner = NumpyroRunner(setup.program, setup.params, mine, arrays, setup.dims)
+        runner = NumpyroRunner(setup.program, setup.params, JaxRng(mine), arrays, setup.dims)
         return runner.kernel(value).astype(value.dtype), key
 
     carry = (to_array(np.asarray(start, float)), jax.random.key(seed))
@@ -242,12 +243,12 @@ def _trace_sides(
     args: tuple[Any, ...] = (),
 ) -> dict[str, dict[str, Any]]:
     sides: dict[str, dict[str, Any]] = {}
-    values = dict(given)
+    values, rng = dict(given), JaxRng(key)
     for side in ("guide", "model"):
         call = getattr(setup.program, side)
         if call is None:
             continue
-        sides[side] = run(call, setup.params, key, data, args=args, values=values)
+        sides[side] = run(call, setup.params, rng, data, args=args, values=values)
         drawn = {n: s["value"] for n, s in sides[side].items() if s["type"] in ("sample", "plate")}
         values = drawn | values
     return sides

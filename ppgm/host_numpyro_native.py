@@ -11,6 +11,7 @@ from numpyro.infer import ELBO
 
 from ppgm.checking import check_program
 from ppgm.host_numpyro_answers import table_of
+from ppgm.host_numpyro_keys import JaxRng
 from ppgm.host_numpyro_runner import NumpyroRunner
 from ppgm.inference.objective import AbstractObjective, check_native
 from ppgm.layouts import make_layout, subsampled_plates, total_rows
@@ -50,7 +51,7 @@ class NumpyroLoss(ELBO):
         table, dims = table_of(program, param_map, first, kwargs, args)
         check_program(table)
         self.objective.check(table, subsampled_plates(table, minibatch=False))
-        runner = NumpyroRunner(program, param_map, second, kwargs, dims, args=args)
+        runner = NumpyroRunner(program, param_map, JaxRng(second), kwargs, dims, args=args)
         view = View(runner, table, make_layout(table, dims), total=total_rows(table, None))
         loss = self.objective(view, self.objective.players[0].name) * view.total
         return {"loss": loss, "mutable_state": None}

@@ -21,6 +21,7 @@ from numpyro.contrib import module as modules
 from numpyro.distributions import constraints
 
 from ppgm.errors import ArgumentError
+from ppgm.host_numpyro_keys import JaxRng
 from ppgm.host_numpyro_ops import OPS
 from ppgm.nets_equinox import build
 from ppgm.ppl import plate_size
@@ -43,7 +44,7 @@ class BernoulliLogits(dist.BernoulliLogits):
     """
 
     def log_prob(self, value: Array) -> Array:
-        return value * self.logits - jax.nn.softplus(self.logits)
+        return value * self.logits - OPS.softplus(self.logits)
 
 
 def _bernoulli(
@@ -122,24 +123,6 @@ def _built(net: Any, name: str, seed: int) -> eqx.Module:
     with jax.ensure_compile_time_eval():  # numbers, even where the program runs abstractly
         weights = {n: jnp.asarray(v, dtype) for n, v in net.initial(seed, name).items()}
     return build(net, weights, dtype)
-
-
-class JaxRng:
-    """Noise from a key that is split at every draw."""
-
-    def __init__(self, key: Array) -> None:
-        self.key = key
-
-    def split(self) -> Array:
-        """Returns a fresh key."""
-        self.key, fresh = jax.random.split(self.key)
-        return fresh
-
-    def normal(self, shape: tuple[int, ...]) -> Array:
-        return jax.random.normal(self.split(), shape, jnp.result_type(float))
-
-    def uniform(self, shape: tuple[int, ...]) -> Array:
-        return jax.random.uniform(self.split(), shape, jnp.result_type(float))
 
 
 class PortableDistribution(dist.Distribution):

@@ -11,6 +11,7 @@ import jax
 import numpy as np
 from jax import Array
 
+from ppgm.host_numpyro_keys import JaxRng
 from ppgm.host_numpyro_ops import to_array, to_numpy
 from ppgm.host_numpyro_run import flatten
 from ppgm.host_numpyro_runner import NumpyroRunner
@@ -115,7 +116,7 @@ def _compile(case: _Case) -> Callable[..., Any]:
         seen = work._constrained(params | own)
         nets = {n: seen.pop(n) for n in work.nets}
         runner = NumpyroRunner(
-            work.setup.program, seen, key, {**data, **work.static}, work.setup.dims, nets,
+            work.setup.program, seen, JaxRng(key), {**data, **work.static}, work.setup.dims, nets,
             forced=forced, noise=given,
         )  # fmt: skip
         layout = make_layout(table, work.setup.dims, scale if case.scale is None else case.scale)

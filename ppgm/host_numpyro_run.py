@@ -35,6 +35,7 @@ from numpyro.distributions import (
 from numpyro.primitives import Messenger
 
 from ppgm.errors import ModelError
+from ppgm.host_numpyro_keys import JaxRng, Seed
 from ppgm.host_numpyro_ops import to_array, to_numpy
 from ppgm.host_numpyro_ppl import base_of
 from ppgm.programs import Program, seeded
@@ -121,12 +122,12 @@ def _from_noise(fn: Any, noise: Any) -> Any:
 def run(
     call: Callable[..., Any],
     params: Params,
-    key: Array,
+    rng: JaxRng,
     data: Mapping[str, Any],
     *,
     args: tuple[Any, ...] = (),
     values: Mapping[str, Any] | None = None,
-    plates: Array | None = None,
+    plates: JaxRng | None = None,
     observe: bool = True,
     forced: Mapping[str, Array] | None = None,
     noise: Mapping[str, Array] | None = None,
@@ -136,23 +137,20 @@ def run(
     Args:
         call: Model or guide.
         params: Constrained parameters.
-        key: Key of the draws.
+        rng: Keys of the draws.
         data: Keyword arguments.
         args: Positional arguments.
         values: Values of sites to use in place of draws.
-        plates: Key of subsampled plates, shared by particles; by default that of the draws.
+        plates: Keys of subsampled plates, shared by particles; by default those of the draws.
         observe: Whether observed sites keep their values.
         forced: Values of sites, with an axis of particles where there is a plate of them.
-        noise: Standard normal noise of Gaussian sites, to use in place of the key's.
+        noise: Standard normal noise of Gaussian sites, to use in place of draws.
     """
     call = call if observe else handlers.uncondition(call)
     call = handlers.substitute(call, data={**params, **(values or {})})
     call = Inject(call, forced or {}, noise or {}) if forced or noise else call
     call = Detach(call)
-    hidden = [] if plates is None else ["plate"]
-    call = handlers.seed(call, key, hide_types=hidden)
-    if plates is not None:
-        call = handlers.seed(call, plates, hide_types=["sample", "prng_key", "control_flow"])
+    call = Seed(call, rng, plates or rng)
     return handlers.trace(call).get_trace(*args, **data)
 
 
@@ -196,10 +194,11 @@ def open_setup(
 
 def _find(own: Program, key: Array, data: Mapping[str, Any]) -> Setup:
     found: Params = {}
+    rng = JaxRng(key)
     constraints, groups, dims, values = {}, {}, 0, {}
     for side in ("guide", "model"):
         call = getattr(own, side)
-        sites = {} if call is None else run(call, found, key, data, values=values)
+        sites = {} if call is None else run(call, found, rng, data, values=values)
         _refuse_mutable(sites, side)
         mine = {n: s for n, s in sites.items() if s["type"] == "param"}
         found |= {n: s["value"] for n, s in mine.items()}
@@ -257,23 +256,32 @@ def to_term(
     """Returns the term of a statement with a density; `dims` axes, particles' own included."""
     fn, value, plates = site["fn"], site["value"], plates_of(site, sites)
     extra = site.get("intermediates")
-    log_p = fn.log_prob(value, extra) if extra else fn.log_prob(value)
+    raw = _with_axes(fn.log_prob(value, extra) if extra else fn.log_prob(value), dims)
     scale = 1.0 if site["scale"] is None else site["scale"]
     for plate in plates:  # the rest is the user's own `scale`
         scale = scale * plate.size / plate.full_size if plate.size != plate.full_size else scale
+    log_p, drawn = raw, None
     if not (isinstance(scale, float | int) and scale == 1):
-        log_p = log_p * scale
-    drawn = None
+        log_p = _with_axes(raw * scale, dims)
     if enumerated or not fn.has_rsample:
-        drawn = _with_axes(unmasked(fn).log_prob(value), dims)
+        drawn = _with_axes(unmasked(fn).log_prob(value), dims) if is_masked(fn) else raw
     return Term(
-        site["name"], side, kind_of(site), value, _with_axes(log_p, dims),
+        site["name"], side, kind_of(site), value, log_p,
         tuple(p.name for p in plates), bool(fn.has_rsample), enumerated, drawn,
     )  # fmt: skip
 
 
 def _with_axes(log_p: Array, dims: int) -> Array:
     return jnp.reshape(log_p, (1,) * max(dims - log_p.ndim, 0) + log_p.shape)
+
+
+def is_masked(fn: Any) -> bool:
+    """Tells whether a distribution is masked at any depth."""
+    while isinstance(fn, MaskedDistribution | ExpandedDistribution | Independent):
+        if isinstance(fn, MaskedDistribution):
+            return True
+        fn = fn.base_dist
+    return False
 
 
 def unmasked(fn: Any) -> Any:

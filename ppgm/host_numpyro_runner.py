@@ -12,8 +12,9 @@ import numpyro
 from jax import Array
 from numpyro import handlers
 
+from ppgm.host_numpyro_keys import JaxRng
 from ppgm.host_numpyro_ops import OPS
-from ppgm.host_numpyro_ppl import JaxRng, support_values
+from ppgm.host_numpyro_ppl import support_values
 from ppgm.host_numpyro_run import PARTICLES, Params, kind_of, run, to_term
 from ppgm.programs import Program
 from ppgm.terms import Term
@@ -27,7 +28,7 @@ class NumpyroRunner:
     Args:
         program: The program.
         params: Constrained parameters.
-        key: Key of all its draws.
+        rng: Keys of all its draws.
         data: The batch.
         dims: Number of plate axes.
         nets: Networks that the objective owns.
@@ -42,7 +43,7 @@ class NumpyroRunner:
         self,
         program: Program,
         params: Params,
-        key: Array,
+        rng: JaxRng,
         data: Mapping[str, Any],
         dims: int,
         nets: Mapping[str, Any] | None = None,
@@ -52,7 +53,7 @@ class NumpyroRunner:
     ) -> None:
         self.forced, self.noise = dict(forced or {}), dict(noise or {})
         self.program, self.params, self.data = program, params, dict(data)
-        self.rng, self.dims, self.nets, self.args = JaxRng(key), dims, nets or {}, args
+        self.rng, self.dims, self.nets, self.args = rng, dims, nets or {}, args
 
     def pair(
         self, particles: int, enumerate: tuple[str, ...], *, stopped: bool
@@ -60,22 +61,23 @@ class NumpyroRunner:
         """Returns the terms of guide and model, and those of the guide held constant."""
         given, copies = self._all_values(particles, enumerate) if enumerate else ({}, particles)
         given = {**self.forced, **given}
-        plates = self.rng.split()
+        if copies > 1 and getattr(self.program.declaration, "broadcasts", False):
+            return self._plated(given, enumerate, copies, stopped=stopped)
+        plates = JaxRng(self.rng.split())
         heads: list[Term] = []
 
-        def one(key: Array, given: Any, noise: Any) -> list[tuple[Any, ...]]:
-            terms, constant = self._once(key, plates, given, noise, enumerate, stopped=stopped)
+        def one(rng: JaxRng, given: Any, noise: Any) -> list[tuple[Any, ...]]:
+            terms, constant = self._once(rng, plates, given, noise, enumerate, stopped=stopped)
             heads[:] = [*terms, *constant]
             return [(t.value, t.log_prob, t.drawn) for t in heads]
 
-        keys = jax.random.split(self.rng.split(), copies)
         if copies == 1:
-            arrays = one(keys[0], *jax.tree.map(lambda a: a[0], (given, self.noise)))
+            arrays = one(self.rng, *jax.tree.map(lambda a: a[0], (given, self.noise)))
             arrays = jax.tree.map(lambda a: jnp.asarray(a)[None], arrays)
-        elif getattr(self.program.declaration, "broadcasts", False):
-            return self._plated(keys[0], plates, given, enumerate, copies, stopped=stopped)
         else:
-            arrays = jax.vmap(one)(keys, given, self.noise)
+            keys = jax.random.split(self.rng.split(), copies)
+            mapped = jax.vmap(lambda key, *rest: one(JaxRng(key), *rest))
+            arrays = mapped(keys, given, self.noise)
         terms = [
             t._replace(value=v, log_prob=p, drawn=d)
             for t, (v, p, d) in zip(heads, arrays, strict=True)
@@ -85,8 +87,6 @@ class NumpyroRunner:
 
     def _plated(
         self,
-        key: Array,
-        plates: Array,
         given: Mapping[str, Any],
         enumerated: tuple[str, ...],
         copies: int,
@@ -99,10 +99,10 @@ class NumpyroRunner:
         products of `jax.vmap`.
         """
         wide = NumpyroRunner(
-            self.program, self.params, self.rng.key, self.data, self.dims + 1, self.nets, self.args
+            self.program, self.params, self.rng, self.data, self.dims + 1, self.nets, self.args
         )
         with numpyro.plate(PARTICLES, copies, dim=-1 - self.dims):
-            return wide._once(key, plates, given, self.noise, enumerated, stopped=stopped)
+            return wide._once(self.rng, self.rng, given, self.noise, enumerated, stopped=stopped)
 
     def single(
         self, side: str, values: Mapping[str, Array], *, observe: bool
@@ -110,7 +110,7 @@ class NumpyroRunner:
         """Runs one side once with some values given: all its values, and its terms."""
         data = {**self.data, **{k: v for k, v in values.items() if k in self.data}}
         sites = run(
-            getattr(self.program, side), self.params, self.rng.split(), data,
+            getattr(self.program, side), self.params, self.rng, data,
             args=self.args, values=values, observe=observe,
         )  # fmt: skip
         terms = [t._replace(log_prob=t.log_prob[None]) for t in self._terms(sites, side)]
@@ -131,8 +131,8 @@ class NumpyroRunner:
 
     def _once(
         self,
-        key: Array,
-        plates: Array,
+        rng: JaxRng,
+        plates: JaxRng,
         given: Mapping[str, Any],
         noise: Mapping[str, Any],
         enumerated: tuple[str, ...],
@@ -140,29 +140,30 @@ class NumpyroRunner:
         stopped: bool,
     ) -> tuple[list[Term], list[Term]]:
         """Runs the guide, the model at its draws, and the guide again held constant."""
-        first, second = jax.random.split(key)
-        guide = self._run("guide", first, plates, {}, self.params, given, noise)
+        again = rng.split() if stopped else None  # keys that two runs of the guide share
+        rng = rng if again is None else JaxRng(again)
+        guide = self._run("guide", rng, plates, {}, self.params, given, noise)
         values = {n: s["value"] for n, s in guide.items() if s["type"] in ("sample", "plate")}
-        model = self._run("model", second, plates, values, self.params)
+        model = self._run("model", rng, plates, values, self.params)
         constant = {}
-        if stopped:
+        if again is not None:
             fixed = jax.lax.stop_gradient(self.params)
-            constant = self._run("guide", first, plates, values, fixed)
+            constant = self._run("guide", JaxRng(again), plates, values, fixed)
         terms = self._terms(guide, "guide", enumerated) + self._terms(model, "model")
         return terms, self._terms(constant, "constant")
 
     def _run(
         self,
         side: str,
-        key: Array,
-        plates: Array,
+        rng: JaxRng,
+        plates: JaxRng,
         values: Mapping[str, Any],
         params: Params,
         forced: Mapping[str, Any] | None = None,
         noise: Mapping[str, Any] | None = None,
     ) -> dict[str, Any]:
         return run(
-            getattr(self.program, side), params, key, self.data,
+            getattr(self.program, side), params, rng, self.data,
             args=self.args, values=values, plates=plates, forced=forced, noise=noise,
         )  # fmt: skip
 
@@ -177,7 +178,7 @@ class NumpyroRunner:
 
     def _all_values(self, particles: int, names: tuple[str, ...]) -> tuple[dict[str, Array], int]:
         """Returns every joint value of the sites, each for `particles` copies."""
-        sites = self._run("guide", self.rng.split(), self.rng.split(), {}, self.params)
+        sites = self._run("guide", self.rng, self.rng, {}, self.params)
         fns = [sites[n]["fn"] for n in names]
         supports = [np.asarray(support_values(fn, ENUMERATION_LIMIT)) for fn in fns]
         grid = np.indices([len(s) for s in supports]).reshape(len(supports), -1)

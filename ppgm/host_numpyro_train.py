@@ -17,6 +17,7 @@ from jax import Array
 
 from ppgm.batches import CHUNK, Steps
 from ppgm.errors import ArgumentError, ModelError
+from ppgm.host_numpyro_keys import JaxRng
 from ppgm.host_numpyro_ops import to_array, to_numpy
 from ppgm.host_numpyro_run import constrain, flatten, open_setup, unconstrain, unflatten
 from ppgm.host_numpyro_runner import NumpyroRunner
@@ -121,7 +122,8 @@ class NumpyroTrainer:
         """Lets the objective make its state from the first batch."""
         key, first = jax.random.split(self.state.key)
         batch = self._batch(self.data, None if index is None else jnp.asarray(index))
-        owned = self.objective.start(self._view(self.state.params, first, batch, scale, {}, 0))
+        view = self._view(self.state.params, JaxRng(first), batch, scale, {}, 0)
+        owned = self.objective.start(view)
         self.state = self.state._replace(owned=owned, key=key)
 
     def run(
@@ -199,11 +201,12 @@ class NumpyroTrainer:
     def _play(
         self, state: State, player: Player, batch: Any, scale: Any, log: dict[str, Array]
     ) -> tuple[State, dict[str, Array]]:
-        key, mine = jax.random.split(state.key)
+        rng = JaxRng(state.key)
+        key = rng.split()
 
         def loss(own: Any) -> tuple[Array, tuple[Any, Any]]:
             params = state.params | own
-            view = self._view(params, mine, batch, scale, state.owned, state.step)
+            view = self._view(params, rng, batch, scale, state.owned, state.step)
             value = self.objective(view, player.name)
             return value, (view.state, view.metrics)
 
@@ -221,7 +224,7 @@ class NumpyroTrainer:
     def _losses(self, state: State, data: Any, key: Array, total: float) -> dict[str, Array]:
         log: dict[str, Array] = {}
         for player in self.objective.players:
-            view = self._view(state.params, key, data, 1.0, state.owned, state.step, total)
+            view = self._view(state.params, JaxRng(key), data, 1.0, state.owned, state.step, total)
             log[f"{player.name}.loss"] = self.objective(view, player.name)
             log |= view.metrics
         return log
@@ -284,7 +287,7 @@ class NumpyroTrainer:
     def _view(
         self,
         params: dict[str, Any],
-        key: Array,
+        rng: JaxRng,
         batch: Any,
         scale: Any,
         owned: Any,
@@ -294,7 +297,7 @@ class NumpyroTrainer:
         seen = self._constrained(params)
         nets = {n: seen.pop(n) for n in self.nets}
         runner = NumpyroRunner(
-            self.setup.program, seen, key, {**batch, **self.static}, self.setup.dims, nets
+            self.setup.program, seen, rng, {**batch, **self.static}, self.setup.dims, nets
         )
         layout = make_layout(self.table, self.setup.dims, scale)
         return View(runner, self.table, layout, total=total or self.total, step=step, state=owned)

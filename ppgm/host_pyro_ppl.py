@@ -14,6 +14,7 @@ import pyro.distributions
 import torch
 from numpy import asarray, ndarray
 from pyro.distributions import TorchDistribution, constraints
+from pyro.poutine.indep_messenger import IndepMessenger
 from pyro.poutine.runtime import _PYRO_STACK
 from torch import Tensor
 
@@ -72,7 +73,8 @@ class PyroNamespace:
     deterministic = staticmethod(pyro.deterministic)
 
     def plate(self, name: str, x: Any, dim: int | None = None) -> Any:
-        return pyro.plate(name, plate_size(name, x, self.rows), dim=dim)
+        kind = pyro.plate if _session_networks() is None else WholePlate
+        return kind(name, plate_size(name, x, self.rows), dim=dim)
 
     def mask(self, mask: Any) -> Any:
         return pyro.poutine.mask(mask=mask)
@@ -90,8 +92,7 @@ class PyroNamespace:
     def module(self, name: str, net: Any, **options: Any) -> Callable[[Tensor], Tensor]:
         if isinstance(net, torch.nn.Module):
             return pyro.module(name, net, **options)
-        held = (getattr(handler, "networks", None) for handler in _PYRO_STACK)
-        session = next((networks for networks in held if networks is not None), None)
+        session = _session_networks()
         if session is not None and name in session:
             return self.networks[name]  # its parameters are in the session's hands already
         first = f"{name}$$${next(iter(net.parameters()))}"
@@ -103,6 +104,28 @@ class PyroNamespace:
 
     def distribution(self, portable: Any) -> TorchDistribution:
         return PortableDistribution(portable, tuple(portable.batch_shape))
+
+
+class WholePlate(pyro.plate):
+    """A plate without a subsample, which need not ask all handlers for one.
+
+    Pyro's own sends a message and makes an index tensor whenever a plate is opened: a tenth of a
+    small step.
+    """
+
+    def __init__(self, name: str, size: int, dim: int | None = None) -> None:
+        IndepMessenger.__init__(self, name, size, dim)
+        self.subsample_size = size
+
+    def __enter__(self) -> Tensor:
+        super().__enter__()
+        return self.indices
+
+
+def _session_networks() -> set[str] | None:
+    """Returns the networks of ppgm's own run, or None where a host's algorithm runs us."""
+    held = (getattr(handler, "networks", None) for handler in _PYRO_STACK)
+    return next((networks for networks in held if networks is not None), None)
 
 
 class TorchRng:
@@ -144,6 +167,8 @@ class PortableDistribution(TorchDistribution):
 
     def log_prob(self, value: Tensor) -> Tensor:
         log_p = self.portable.log_prob(value)
+        if log_p.shape == self.batch_shape:
+            return log_p
         return log_p.expand(torch.broadcast_shapes(log_p.shape, self.batch_shape))
 
 

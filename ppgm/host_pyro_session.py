@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ppgm.host_pyro_loops import broadcasts, pair_in_turn
 from ppgm.host_pyro_ops import OPS, to_tensor
-from ppgm.host_pyro_ppl import TorchRng, support_values
+from ppgm.host_pyro_ppl import TorchRng, WholePlate, support_values
 from ppgm.host_pyro_trace import PARTICLES, Leaves, Tracer, kind_of, plates_of, to_term
 from ppgm.programs import Program, program, seeded
 from ppgm.terms import Term
@@ -235,7 +235,7 @@ class PyroRunner:
             if particles == 1:
                 call(*self.args, **(self.data if data is None else data))
             else:
-                with pyro.plate(PARTICLES, particles, dim=-1 - self.dims):
+                with WholePlate(PARTICLES, particles, dim=-1 - self.dims):
                     call(*self.args, **(self.data if data is None else data))
         return tracer
 

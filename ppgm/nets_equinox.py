@@ -15,6 +15,7 @@ from jax import lax, nn
 from jax.tree_util import keystr, tree_flatten_with_path, tree_unflatten
 from jax.typing import DTypeLike
 
+from ppgm.host_numpyro_ops import softplus
 from ppgm.nets_layers import Convolution, Dense, Layer, Transposed
 from ppgm.nets_stack import Network, check_arrays, check_width
 
@@ -153,6 +154,6 @@ def _activation(name: str) -> Callable[[jax.Array], jax.Array]:
         "relu": nn.relu,
         "sigmoid": nn.sigmoid,
         "silu": nn.silu,
-        "softplus": nn.softplus,
+        "softplus": softplus,
         "tanh": jnp.tanh,
     }[name]

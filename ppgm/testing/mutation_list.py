@@ -206,7 +206,7 @@ MODELS = (
 
 HOSTS = (
     Mutant("NumPyro's derivative at logit 0", "M14", "ppgm/host_numpyro_ppl.py",
-           "return value * self.logits - jax.nn.softplus(self.logits)",
+           "return value * self.logits - OPS.softplus(self.logits)",
            "return super().log_prob(value)",
            _tests("host_defects", "defect_d_gradient_of_a_prior_that_starts_at_zero")),
     Mutant("STL's second pass not constant, NumPyro", "M3", "ppgm/host_numpyro_runner.py",
