@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ppgm import arviz_export
+from ppgm import arviz_export, arviz_files
 from ppgm.errors import StorageError
 from ppgm.posterior_text import summary
 
@@ -92,7 +92,7 @@ class Posterior(NamedTuple):
         Raises:
             StorageError: If the file cannot be written.
         """
-        arviz_export.write(self, path)
+        arviz_files.write(self, path)
 
     def __str__(self) -> str:
         return summary(self)
@@ -108,7 +108,7 @@ def load(path: str | PathLike[str]) -> Posterior:
     Raises:
         StorageError: If the file cannot be read or was written by something else.
     """
-    fields = arviz_export.read(path)
+    fields = arviz_files.read(path)
     try:
         return Posterior(**fields)
     except TypeError as error:
