@@ -148,6 +148,11 @@ class View:
         """Returns the derivative of ``fn(x).sum()`` in `x`, itself differentiable."""
         return self.ops.grad(fn, x)
 
+    def scale(self, plate: str) -> Array | float:
+        """Returns the number of data that a row of a plate stands for: a float, or ``(B,)``."""
+        scale = self._layout.scales[plate]
+        return scale if isinstance(scale, float | int) else scale.reshape((-1,))
+
     def sum(self, rows: Array) -> Array:
         """Returns the estimate of the sum over all data of a value per row."""
         value = rows

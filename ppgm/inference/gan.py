@@ -111,10 +111,9 @@ class GAN(AbstractObjective):
         plates = next(s.plates for s in view.table.model if s.name == self.on[0])
         if plates and view.table.rows == plates[:1]:
             return view.mean(rows)
-        weight = view._layout.scales[plates[0]] if plates else 1.0
+        weight = view.scale(plates[0]) if plates else 1.0
         if isinstance(weight, float | int):
             return rows.mean()
-        weight = weight.reshape((-1,))
         return (weight * rows).sum() / weight.sum()
 
 
