@@ -27,6 +27,7 @@ from ppgm.history import History
 from ppgm.inference.objective import AbstractObjective
 from ppgm.programs import Program
 from ppgm.rows import check_rows
+from ppgm.saving import check_params
 from ppgm.sources import open_source
 
 
@@ -76,6 +77,7 @@ def fit(
             support, or arrays whose rows do not match.
         ModelError: If model and guide do not match.
         EstimatorError: If the objective cannot be right for the program.
+        StorageError: If a `Fit` to go on from has not the parameters of its program.
         NonFiniteError: If a loss became NaN or infinite; names the site and holds the last
             finite `Fit`.
     """
@@ -85,6 +87,8 @@ def fit(
     check_counts(epochs=epochs, steps=steps, batch_size=batch_size)
     source = open_source(data, batch_size, seed)
     bound = bind(source_program, source, objective)
+    if before is not None:
+        check_params(before, source.sample_rows())
     optimisers = optimisers_of(optimiser, objective, before)
     rows = 1.0
     if validation is not None:

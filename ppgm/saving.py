@@ -60,6 +60,10 @@ def load(folder: str | Path, *, program: Program | None = None, host: str | None
 def check_params(fit: Fit, data: Mapping[str, Any]) -> None:
     """Checks that a fit of a program of one's own, which `load` was given, has its parameters.
 
+    Args:
+        fit: The fit.
+        data: Data to run the program with, to find its parameters.
+
     Raises:
         StorageError: If names or shapes differ; a program would run with its initial values.
     """

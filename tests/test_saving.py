@@ -123,10 +123,14 @@ def test_another_program_s_parameters_are_refused(host, tmp_path):
         lambda: ppgm.evaluate(wrong, {"x": REAL}),
         lambda: ppgm.infer(wrong, {"x": REAL}, Guide(5)),
         lambda: ppgm.sample(wrong, data={"x": REAL}),
+        lambda: ppgm.fit(wrong, {"x": REAL}, steps=1, progress=False),
+        lambda: ppgm.fit(wrong, {"x": REAL}, ELBO(2), steps=1, batch_size=3, progress=False),
     ):
         with pytest.raises(StorageError, match="another model.*decoder"):
             ask()
     right = ppgm.load(tmp_path, program=fit.program)
+    on = ppgm.fit(right, {"x": REAL}, steps=1, progress=False)
+    assert on.params.keys() == fit.params.keys()
     assert np.isfinite(ppgm.evaluate(right, {"x": REAL}, particles=25).mean)
 
 
