@@ -166,7 +166,7 @@ def tabulate(
     inner = [_site(n, "guide", r, data) for n, r in (guide or {}).items()]
     records = [*model.values(), *(guide or {}).values()]
     plates = {p.name: p for r in records for p in r.plates}
-    common = _common(r.plates for r in records if r.type in DENSITIES)
+    common = _common([r.plates for r in records if r.type in DENSITIES])
     sized = tuple(n for n, p in plates.items() if rows is not None and p.size == rows)
     return SiteTable(tuple(sides), tuple(inner), plates, common, sized, guide is not None)
 
@@ -183,7 +183,8 @@ def check_match(table: SiteTable) -> None:
         hint = did_you_mean(name, drawn.keys() - latent.keys())
         raise ModelError(
             f"latent site '{name}' of the model is not in the guide: the model draws "
-            f"{sorted(latent)}, the guide draws {sorted(drawn)}{hint}"
+            f"{sorted(latent)}, the guide draws {sorted(drawn)}{hint}; add it to the guide, or give "
+            f"data['{name}'] if it is observed"
         )
     for name in [n for n in drawn if n not in latent]:
         hint = did_you_mean(name, latent)
@@ -239,8 +240,7 @@ def _kind(name: str, side: str, r: Record, data: set[str]) -> str:
     return r.type
 
 
-def _common(stacks: Iterable[tuple[Plate, ...]]) -> tuple[str, ...]:
-    stacks = list(stacks)
+def _common(stacks: list[tuple[Plate, ...]]) -> tuple[str, ...]:
     if not stacks:
         return ()
     shared = set.intersection(*({p.name for p in s} for s in stacks))
