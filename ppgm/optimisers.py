@@ -7,6 +7,20 @@ from parameters to a ``torch.optim`` optimiser.
 __all__ = ["SGD", "Adam", "AdamW", "RMSprop"]
 
 from dataclasses import dataclass
+from typing import Any
+
+from ppgm.domains import check_number
+
+
+def _check(optimiser: Any, *, decays: tuple[str, ...] = ()) -> None:
+    """Checks the numbers of an optimiser; a rate of 0 leaves its parameters as they are."""
+    check_number(optimiser, "rate", least=0)
+    for name in decays:
+        check_number(optimiser, name, least=0, below=1)
+    if hasattr(optimiser, "eps"):
+        check_number(optimiser, "eps", above=0)
+    if optimiser.clip_norm is not None:
+        check_number(optimiser, "clip_norm", above=0)
 
 
 @dataclass(frozen=True)
@@ -14,7 +28,7 @@ class Adam:
     """Adam (Kingma & Ba, 2015), https://arxiv.org/abs/1412.6980.
 
     Args:
-        rate: Learning rate.
+        rate: Learning rate; 0 leaves the parameters as they are.
         b1: Decay of the mean of gradients.
         b2: Decay of the mean of squared gradients.
         eps: Added to the root of the latter.
@@ -26,6 +40,9 @@ class Adam:
     b2: float = 0.999
     eps: float = 1e-8
     clip_norm: float | None = None
+
+    def __post_init__(self) -> None:
+        _check(self, decays=("b1", "b2"))
 
 
 @dataclass(frozen=True)
@@ -39,6 +56,10 @@ class AdamW:
     eps: float = 1e-8
     clip_norm: float | None = None
 
+    def __post_init__(self) -> None:
+        check_number(self, "decay", least=0)
+        _check(self, decays=("b1", "b2"))
+
 
 @dataclass(frozen=True)
 class SGD:
@@ -47,6 +68,9 @@ class SGD:
     rate: float = 1e-2
     momentum: float = 0.0
     clip_norm: float | None = None
+
+    def __post_init__(self) -> None:
+        _check(self, decays=("momentum",))
 
 
 @dataclass(frozen=True)
@@ -57,3 +81,6 @@ class RMSprop:
     decay: float = 0.99
     eps: float = 1e-8
     clip_norm: float | None = None
+
+    def __post_init__(self) -> None:
+        _check(self, decays=("decay",))

@@ -9,15 +9,20 @@ __all__ = ["HMC", "NUTS", "SVI", "Guide", "Importance"]
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
+from ppgm.domains import check_number
 from ppgm.errors import ArgumentError
 from ppgm.optimisers import Adam
 
 
 def _positive(method: Any, *names: str) -> None:
     for name in names:
-        if getattr(method, name) < 1:
+        value = getattr(method, name)
+        number = isinstance(value, int | np.integer) and not isinstance(value, bool)
+        if not number or value < 1:
             raise ArgumentError(
-                f"{type(method).__name__}: {name} must be at least 1, not {getattr(method, name)}"
+                f"{type(method).__name__}: {name} must be an integer of at least 1, not {value!r}"
             )
 
 
@@ -95,6 +100,7 @@ class NUTS:
 
     def __post_init__(self) -> None:
         _positive(self, "warmup", "draws", "chains", "max_tree_depth")
+        check_number(self, "target_accept", above=0, below=1)
 
 
 @dataclass(frozen=True)
@@ -117,3 +123,5 @@ class HMC:
 
     def __post_init__(self) -> None:
         _positive(self, "warmup", "draws", "chains")
+        check_number(self, "target_accept", above=0, below=1)
+        check_number(self, "trajectory", above=0)

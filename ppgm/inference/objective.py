@@ -79,6 +79,8 @@ class AbstractObjective(ABC):
         return Sum(_terms(self) + _terms(other))
 
     def __mul__(self, scale: float) -> "Sum":
+        if isinstance(scale, str | AbstractObjective):
+            return NotImplemented
         return Sum(tuple((w * scale, term) for w, term in _terms(self)))
 
     __rmul__ = __mul__

@@ -17,8 +17,12 @@ from ppgm.distributions import standard_normal
 from ppgm.errors import ArgumentError
 from ppgm.guides.gaussian import Family, Gaussian
 from ppgm.models.likelihoods import Bernoulli, Likelihood
+from ppgm.models.parts import check_part
 from ppgm.nets import MLP, Network
 from ppgm.ops import Array
+
+LIKELIHOODS = ("Bernoulli", "ContinuousBernoulli", "Gaussian", "Categorical")
+FAMILIES = ("Gaussian",)
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,8 @@ class VAE:
         for name in ("features", "latent"):
             if getattr(self, name) < 1:
                 raise ArgumentError(f"{name} must be at least 1, not {getattr(self, name)}")
+        check_part("likelihood", self.likelihood, "size", LIKELIHOODS)
+        check_part("posterior", self.posterior, "context", FAMILIES)
         self._check("decoder", self.latent, self.likelihood.size(self.features))
         self._check("encoder", self.features, self.posterior.context(self.latent))
 
