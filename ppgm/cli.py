@@ -17,7 +17,13 @@ from ppgm import tables
 from ppgm.cli_answers import compare, evaluate, infer, sample
 from ppgm.cli_fit import fit
 from ppgm.cli_graph import graph
-from ppgm.errors import PpgmError
+from ppgm.errors import NonFiniteError, PpgmError
+
+DIVERGED = (
+    "try a smaller --rate, --optimiser-option clip_norm=1, or check the data's scale; nothing was "
+    "saved"
+)
+"""What a shell can do about a `NonFiniteError`."""
 
 
 class Commands(click.Group):
@@ -27,6 +33,8 @@ class Commands(click.Group):
         """Runs a command."""
         try:
             return super().invoke(ctx)
+        except NonFiniteError as error:
+            return _fail(ctx, f"{error.fact}: {DIVERGED}")
         except PpgmError as error:
             return _fail(ctx, str(error))
         except KeyboardInterrupt:

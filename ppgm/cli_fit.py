@@ -64,18 +64,19 @@ def fit(**given: Any) -> None:
     ppgm fit vae --out runs/a --resume --epochs 20
 
     MODEL is a name of `ppgm list models`. Fields of the model such as `features` that follow
-    from the data are filled in.
+    from the data are filled in. With --resume and another --objective the parameters go on, and
+    epochs and history begin anew: the run in --out loses those that it had.
     """  # noqa: D301 (click's mark is a backspace)
     from ppgm.cli_pictures import pictures
 
     if given["epochs"] is None and given["steps"] is None:
         given["epochs"] = 20
-    run, before = _resumed(given) if given["resume"] else (_started(given), {})
+    run, done = _resumed(given) if given["resume"] else (_started(given), {})
     run.fit.save(run.folder)
     click.echo(str(run.fit))
     files = pictures(run) if given["pictures"] else []
     click.echo(f"saved in {run.folder}" + "".join(f", {f.name}" for f in files))
-    if _cut_short(run, before, given):
+    if _cut_short(run, done, given):
         click.get_current_context().exit(130)
 
 
@@ -112,11 +113,12 @@ def _started(given: dict[str, Any]) -> "Run":
     return Run(folder, trained, data)
 
 
-def _resumed(given: dict[str, Any]) -> tuple["Run", dict[str, Any]]:
-    """Goes on from a run; returns it with its configuration from before."""
+def _resumed(given: dict[str, Any]) -> tuple["Run", dict[str, int]]:
+    """Goes on from a run; returns it with the epochs and steps that its counts began at."""
     import ppgm
     from ppgm import registry
     from ppgm.cli_runs import opened
+    from ppgm.fit_arguments import defaults, epochs_done, optimisers_of, state_of
 
     if given["out"] is None:
         raise ArgumentError("--resume needs --out, the folder of the run to go on from")
@@ -129,22 +131,29 @@ def _resumed(given: dict[str, Any]) -> tuple["Run", dict[str, Any]]:
     if given["model"] not in (name, name.partition(":")[2]):
         raise ArgumentError(f"{given['out']} is a run of '{name}', not of '{given['model']}'")
 
-    objective = _options(given)
-    if given["objective"] is None and objective:
+    options = _options(given)
+    if given["objective"] is None and options:
         raise ArgumentError("--option and --particles need --objective in a run that is resumed")
+    asked = build("objectives", given["objective"], options) if given["objective"] else None
+    objective, _ = defaults(run.fit, asked, given["seed"])
+    optimisers = optimisers_of(_optimiser(given), objective, run.fit)
+    state = state_of(run.fit, objective, optimisers)
+    done = {"epochs": epochs_done(run.fit, objective), "steps": int(state.get("step", 0))}
+    if objective != run.fit.config["objective"]:
+        click.echo("another objective: parameters go on, epochs and history begin anew")
     trained = ppgm.fit(
         run.fit,
         run.data.train,
-        build("objectives", given["objective"], objective) if given["objective"] else None,
+        objective,
         epochs=given["epochs"],
         steps=given["steps"],
         batch_size=given["batch_size"] or run.fit.config["batch_size"],
-        optimiser=_optimiser(given),
+        optimiser=optimisers,
         seed=given["seed"],
         validation=run.data.test if given["validation"] else None,
     )
     kept = {"data": {**run.fit.config.get("data", {}), **_source(given)}}
-    return run._replace(fit=trained._replace(config={**trained.config, **kept})), run.fit.config
+    return run._replace(fit=trained._replace(config={**trained.config, **kept})), done
 
 
 def _source(given: dict[str, Any]) -> dict[str, Any]:
@@ -192,7 +201,7 @@ def _batch(given: dict[str, Any], data: "Dataset") -> int:
     return min(rows, given["batch_size"] or 128)
 
 
-def _cut_short(run: "Run", before: dict[str, Any], given: dict[str, Any]) -> bool:
+def _cut_short(run: "Run", done: dict[str, int], given: dict[str, Any]) -> bool:
     """Whether Ctrl-C ended the training before its time."""
     key = "epochs" if given["steps"] is None else "steps"
-    return run.fit.config[key] - before.get(key, 0) < given[key]
+    return run.fit.config[key] - done.get(key, 0) < given[key]

@@ -60,11 +60,13 @@ class NonFiniteError(PpgmError, ArithmeticError):
     """A loss or a parameter became NaN or infinite.
 
     Attributes:
+        fact: What happened, without advice.
         fit: The `ppgm.Fit` up to the last step with a finite loss and finite parameters, or None.
     """
 
-    def __init__(self, message: str, fit: Any = None) -> None:
-        super().__init__(message)
+    def __init__(self, fact: str, fit: Any = None, advice: str = "") -> None:
+        super().__init__(f"{fact}: {advice}" if advice else fact)
+        self.fact = fact
         self.fit = fit
 
 
@@ -77,5 +79,6 @@ def missing(package: str, extra: str) -> MissingDependencyError:
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Returns ``"; did you mean 'x'?"`` for the nearest known name, or an empty string."""
-    close = get_close_matches(name, list(known), n=1)
-    return f"; did you mean '{close[0]}'?" if close else ""
+    folded = {k.casefold(): k for k in known}
+    close = get_close_matches(name.casefold(), list(folded), n=1)
+    return f"; did you mean '{folded[close[0]]}'?" if close else ""

@@ -121,11 +121,11 @@ class Run:
         if name == "parameters":
             what = f"step {fit.config['steps'] + 1} would make parameters NaN or infinite"
         site = self._first_bad_site(chunk.batch(self.source.data, found.count))
-        return NonFiniteError(
-            f"{what}{site}: try a smaller learning rate, `clip_norm`, or check the data's scale; "
-            "the last finite parameters are in this error's `fit`",
-            fit,
+        advice = (
+            "try a smaller learning rate, `clip_norm`, or check the data's scale; "
+            "the last finite parameters are in this error's `fit`"
         )
+        return NonFiniteError(f"{what}{site}", fit, advice)
 
     def _first_bad_site(self, batch: Mapping[str, Any]) -> str:
         params, host = self.trainer.params(), hosts.load(self.program.host)

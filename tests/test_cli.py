@@ -144,6 +144,31 @@ def test_resume_goes_on_bit_for_bit(tmp_path):
         np.testing.assert_array_equal(a.params[name], value)
 
 
+@pytest.mark.parametrize("option", [("--objective", "iwae"), ("--rate", "0.01")])
+@pytest.mark.parametrize("unit", ["--epochs", "--steps"])
+def test_a_resumed_run_is_whole_whatever_its_counts_begin_at(tmp_path, option, unit):
+    folder = tmp_path / "run"
+    rest = ["--host", "pyro", "--no-pictures", "--out", folder]
+    call("fit", "vae", *TINY[:4], unit, 2, "--batch-size", 800, *rest)
+    result = call("fit", "vae", "--resume", unit, 1, *option, *rest)
+    anew = option[0] == "--objective"
+    assert ("epochs and history begin anew" in result.output) == anew
+    fit = ppgm.load(folder)
+    if unit == "--epochs":
+        assert fit.config["epochs"] == (1 if anew else 3)
+        assert fit.history["epoch"].tolist() == ([1] if anew else [1, 2, 3])
+
+
+def test_a_diverged_fit_is_told_to_a_shell(tmp_path):
+    folder = tmp_path / "run"
+    args = [*TINY[:4], "--steps", 50, "--host", "pyro", "--optimiser", "sgd", "--rate", "1e38"]
+    line = fails("fit", "vae", *args, "--out", folder)
+    assert "--rate" in line
+    assert "nothing was saved" in line
+    assert "error's" not in line
+    assert not folder.exists()
+
+
 def test_a_run_is_not_replaced_unasked(runs):
     assert "--resume" in fails("fit", "vae", *TINY, "--out", runs / "a")
 
@@ -266,7 +291,7 @@ def test_exact_likelihoods_are_compared_as_such(tmp_path):
         (["fit", "vae", "--data", "no.csv"], "no file 'no.csv'"),
         (["fit", "vae", "--data", "ring", "--binarise", "static"], "no grey levels"),
         (["fit", "vae", "--epochs", "2", "--steps", "2"], "either epochs or steps"),
-        (["evaluate", "no-run"], "no-run"),
+        (["evaluate", "no-run"], "'no-run' is not a run folder"),
         (["graph", "no/run"], "holds no run"),
         (["list", "model"], "did you mean 'models'?"),
     ],
