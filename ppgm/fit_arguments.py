@@ -1,6 +1,7 @@
 """The arguments of `ppgm.fit`: their checks, their defaults, and what an earlier fit leaves."""
 
 __all__ = [
+    "check_callbacks",
     "check_counts",
     "check_early_stopping",
     "defaults",
@@ -11,15 +12,15 @@ __all__ = [
     "validation_rows",
 ]
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from math import prod
 from typing import Any
 
 import numpy as np
 
 from ppgm.batches import Source
-from ppgm.errors import ArgumentError
-from ppgm.fits import EarlyStopping, Fit
+from ppgm.errors import ArgumentError, did_you_mean
+from ppgm.fits import EarlyStopping, Epoch, Fit
 from ppgm.inference.objective import AbstractObjective
 from ppgm.optimisers import Adam
 from ppgm.sites import SiteTable
@@ -63,8 +64,24 @@ def validation_rows(found: SiteTable, trained: SiteTable) -> float:
     return prod((found.plates[n].size * scales[n] for n in trained.rows), start=1.0)
 
 
+def check_callbacks(callbacks: Any) -> tuple[Callable[[Epoch], None], ...]:
+    """Returns the callbacks; refuses what is not a list of functions."""
+    found = tuple(callbacks) if isinstance(callbacks, Iterable) else (None,)
+    if not all(map(callable, found)):
+        raise ArgumentError(
+            "callbacks must be a list of functions of an Epoch, such as [print], "
+            f"not {callbacks!r}"
+        )
+    return found
+
+
 def check_early_stopping(rule: EarlyStopping | None, validation: Mapping[str, Any] | None) -> None:
-    """Checks that what early stopping monitors will be there."""
+    """Checks that there is a rule, and that what it monitors will be there."""
+    if rule is not None and not isinstance(rule, EarlyStopping):
+        raise ArgumentError(
+            "early_stopping must be an EarlyStopping, for instance EarlyStopping(patience=3), "
+            f"not {rule!r}"
+        )
     if rule is not None and rule.monitor == "validation" and validation is None:
         raise ArgumentError(
             "early_stopping monitors 'validation': give validation data, or "
@@ -105,7 +122,9 @@ def optimisers_of(given: Any, objective: AbstractObjective, before: Fit | None) 
     if not isinstance(given, dict):
         return dict.fromkeys(names, given)
     if set(given) != set(names):
+        unknown = next((str(n) for n in given if n not in names), "")
         raise ArgumentError(
-            f"optimiser has entries {sorted(given)}; the players of this objective are {names}"
+            f"optimiser has entries {list(given)}; the players of this objective are {names}"
+            f"{did_you_mean(unknown, names)}"
         )
     return given

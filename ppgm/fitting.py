@@ -12,6 +12,7 @@ from typing import Any
 from ppgm import host as hosts
 from ppgm.checking import bind, check_validation
 from ppgm.fit_arguments import (
+    check_callbacks,
     check_counts,
     check_early_stopping,
     defaults,
@@ -54,7 +55,8 @@ def fit(
         data: Arrays by name, the keyword arguments of model and guide; or an iterable of such
             batches, for instance a torch ``DataLoader``, which is gone through once before the
             first step, to check and count its rows.
-        objective: What to train by; by default that of the `Fit`.
+        objective: What to train by; by default that of the `Fit`. Another one starts from the
+            parameters of the `Fit`, and counts epochs and records history anew.
         epochs: Passes over the data; after a `Fit`, that many more.
         steps: Optimisation steps, in place of `epochs`; after a `Fit`, that many more. They may
             end in the middle of an epoch: going on from there continues that epoch.
@@ -85,6 +87,7 @@ def fit(
     source_program = program.program if isinstance(program, Fit) else program
     objective, seed = defaults(before, objective, seed)
     check_counts(epochs=epochs, steps=steps, batch_size=batch_size)
+    callbacks = check_callbacks(callbacks)
     source = open_source(data, batch_size, seed)
     bound = bind(source_program, source, objective)
     if before is not None:

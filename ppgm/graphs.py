@@ -34,6 +34,7 @@ import numpy as np
 
 from ppgm import host as hosts
 from ppgm.errors import ArgumentError, ModelError
+from ppgm.fits import Fit
 from ppgm.graphs_draw import draw
 from ppgm.graphs_text import to_dot, to_mermaid, to_text
 from ppgm.programs import Program
@@ -45,17 +46,26 @@ ATTRIBUTES = (
 )  # fmt: skip
 
 
-def graph(program: Program, data: Mapping[str, Any], *, unroll: int | None = None) -> nx.DiGraph:
+def graph(
+    program: Program | Fit, data: Mapping[str, Any], *, unroll: int | None = None
+) -> nx.DiGraph:
     """Returns the graph of a program's model.
 
     Args:
-        program: The program.
+        program: The program, or a fit of it.
         data: Its data, as for `ppgm.fit`; a few rows are enough.
         unroll: Show this many steps of each Markov chain as nodes; see `unrolled`.
 
     Raises:
+        ArgumentError: If `program` is neither.
         ModelError: If the relations that the host reports have a cycle.
     """
+    program = program.program if isinstance(program, Fit) else program
+    if not isinstance(program, Program):
+        raise ArgumentError(
+            "graph needs a program, as ppgm.program(declaration, host=...) makes them, or a Fit, "
+            f"not {type(program).__name__}"
+        )
     edges = hosts.load(program.host).relations(program, data)
     source = program.model if program.declaration is None else type(program.declaration)
     name = getattr(source, "__name__", type(source).__name__)

@@ -8,10 +8,11 @@ __all__ = ["Program", "program", "seeded"]
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from inspect import signature
 from typing import Any
 
 from ppgm import host as hosts
-from ppgm.errors import ArgumentError, ModelError, PpgmError
+from ppgm.errors import ArgumentError, DataError, ModelError, PpgmError, did_you_mean
 from ppgm.rows import row_count
 from ppgm.sites import SiteTable, check_match, tabulate
 
@@ -50,6 +51,7 @@ class Program:
         """Returns the site table, read from one trace of model and guide with `data`.
 
         Raises:
+            DataError: If model or guide has no argument of a name in the data.
             ModelError: If model or guide cannot run with the data; the host's error is its cause.
         """
         host = hosts.load(self.host)
@@ -61,6 +63,7 @@ class Program:
         except PpgmError:
             raise
         except Exception as error:
+            self._check_names(data)
             self._check_apart(host, data)
             shapes = {k: getattr(v, "shape", v) for k, v in data.items()}
             raise ModelError(
@@ -68,6 +71,18 @@ class Program:
                 f"{type(error).__name__}: {error}"
             ) from error
         return tabulate(model, guide, data, row_count(data))
+
+    def _check_names(self, data: Mapping[str, Any]) -> None:
+        """Blames a name in the data that is no argument, if there is one, for a failure."""
+        for side in ("model", "guide"):
+            call = getattr(self, side)
+            known = None if call is None else _arguments(call)
+            unknown = [] if known is None else [str(n) for n in data if n not in known]
+            if known is not None and unknown:
+                raise DataError(
+                    f"data['{unknown[0]}'] is no argument of the {side}, which has "
+                    f"{', '.join(known) or 'none'}{did_you_mean(unknown[0], known)}"
+                )
 
     def _check_apart(self, host: Any, data: Mapping[str, Any]) -> None:
         """Blames a mismatch of model and guide, if there is one, for a model that fails."""
@@ -80,6 +95,17 @@ class Program:
         except Exception:  # then it is not for the other side that it fails
             return
         check_match(tabulate(model, guide, data, row_count(data)))
+
+
+def _arguments(call: Callable[..., Any]) -> list[str] | None:
+    """Returns the keyword arguments of a callable; None if it takes any, or does not say."""
+    try:
+        found = signature(call).parameters.values()
+    except (TypeError, ValueError):
+        return None
+    if any(p.kind is p.VAR_KEYWORD for p in found):
+        return None
+    return [p.name for p in found if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
 
 
 def program(declaration: Any, *, host: str, seed: int = 0) -> Program:

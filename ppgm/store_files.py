@@ -26,6 +26,11 @@ _LEFTOVER = re.compile(r"\.ppgm-[0-9a-f]{16}\.tmp", re.ASCII)
 
 def read_manifest(path: Path) -> bytes:
     """Reads the manifest of a folder."""
+    if not os.path.lexists(path / MANIFEST):
+        raise StorageError(
+            f"{str(path)!r} is not a run folder (there is no {str(path / MANIFEST)!r}): "
+            "`fit.save(folder)` makes one, and so does the command `ppgm fit MODEL --out folder`"
+        )
     raw = read(path / MANIFEST, _MANIFEST_BYTES)
     if len(raw) > _MANIFEST_BYTES:
         raise StorageError(f"{str(path / MANIFEST)!r} is too large for a manifest.")

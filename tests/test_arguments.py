@@ -1,0 +1,118 @@
+"""Arguments of a wrong type or out of their domain: refused by name, with what to give."""
+
+import re
+
+import numpy as np
+import pytest
+
+import ppgm
+from ppgm.errors import ArgumentError, DataError, StorageError, did_you_mean
+from ppgm.inference import ELBO, GAN, HMC, NUTS
+from ppgm.models import VAE, Bernoulli, FactorAnalysis, Generator
+from ppgm.optimisers import SGD, Adam, AdamW, RMSprop
+
+X = np.random.default_rng(2).normal(size=(6, 3))
+
+
+def trained(host, data=None, declaration=None, objective=None, **options):
+    program = ppgm.program(declaration or FactorAnalysis(3), host=host)
+    return ppgm.fit(program, data or {"x": X}, objective or ELBO(), steps=1, **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"early_stopping": 3}, "EarlyStopping(patience=3), not 3"),
+        ({"callbacks": print}, "such as [print], not <built-in"),
+        ({"callbacks": [3]}, "such as [print], not [3]"),
+    ],
+)
+def test_options_of_a_fit(host, options, words):
+    with pytest.raises(ArgumentError, match=re.escape(words)):
+        trained(host, **options)
+
+
+def test_callbacks_may_come_from_a_generator(host):
+    seen = []
+    trained(host, callbacks=(f for f in [seen.append]))
+    assert len(seen) == 1
+
+
+def test_a_misspelt_player(host):
+    rates = {"critc": Adam(), "generator": Adam()}
+    with pytest.raises(ArgumentError, match="did you mean 'critic'"):
+        trained(host, None, Generator(3, hidden=(4,)), GAN(), optimiser=rates)
+
+
+@pytest.mark.parametrize(("name", "hint"), [("X", "did you mean 'x'"), ("pixels", "has x$")])
+def test_data_by_a_name_that_is_no_argument(host, name, hint):
+    with pytest.raises(DataError, match=rf"data\['{name}'\] is no argument of the .*{hint}"):
+        trained(host, {name: X})
+
+
+def test_a_fit_has_a_graph(host):
+    fit = trained(host)
+    assert not ppgm.graphs.equal(ppgm.graph(fit, {"x": X}), ppgm.graph(fit.program, {"x": X}))
+
+
+def test_a_graph_of_something_else():
+    with pytest.raises(ArgumentError, match=r"ppgm\.program\(.*not FactorAnalysis"):
+        ppgm.graph(FactorAnalysis(3), {"x": X})
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"likelihood": "bernouli"}, r"Bernoulli\(...\), .*did you mean 'Bernoulli\(\)'"),
+        ({"likelihood": Bernoulli}, r"the class Bernoulli; did you mean 'Bernoulli\(\)'"),
+        ({"posterior": "gausian"}, r"posterior must be Gaussian\(...\)"),
+        ({"posterior": Bernoulli()}, r"posterior must be Gaussian\(...\)"),
+    ],
+)
+def test_parts_of_a_vae(options, words):
+    with pytest.raises(ArgumentError, match=words):
+        VAE(features=64, **options)
+
+
+@pytest.mark.parametrize(
+    ("cls", "field", "bad"),
+    [
+        *((cls, "rate", v) for cls in (Adam, AdamW, SGD, RMSprop) for v in (-1.0, np.nan, "1")),
+        *((cls, "clip_norm", 0.0) for cls in (Adam, AdamW, SGD, RMSprop)),
+        *((cls, "eps", 0.0) for cls in (Adam, AdamW, RMSprop)),
+        *((cls, b, v) for cls in (Adam, AdamW) for b in ("b1", "b2") for v in (-0.1, 1.0)),
+        (AdamW, "decay", -0.1),
+        (SGD, "momentum", 1.0),
+        (RMSprop, "decay", 1.0),
+        *((cls, "target_accept", v) for cls in (NUTS, HMC) for v in (0.0, 1.0, "high")),
+        *((cls, n, 0) for cls in (NUTS, HMC) for n in ("warmup", "draws", "chains")),
+        (NUTS, "draws", 2.5),
+        (NUTS, "draws", "many"),
+        (HMC, "trajectory", 0.0),
+    ],
+)
+def test_numbers_out_of_their_domain(cls, field, bad):
+    with pytest.raises(ArgumentError, match=f"{cls.__name__}: {field} must be"):
+        cls(**{field: bad})
+
+
+def test_numbers_at_the_ends_of_their_domain():
+    Adam(rate=0, b1=0, b2=0.0)
+    SGD(rate=np.float32(0.1), momentum=0, clip_norm=None)
+    NUTS(warmup=np.int64(1), draws=1, chains=1)
+
+
+@pytest.mark.parametrize("other", ["a", ELBO()])
+def test_objectives_scale_by_numbers_only(other):
+    with pytest.raises(TypeError):
+        ELBO() * other
+
+
+def test_a_folder_that_holds_no_run(tmp_path):
+    for folder in (tmp_path, tmp_path / "nope"):
+        with pytest.raises(StorageError, match=r"not a run folder .*fit\.save\(folder\)"):
+            ppgm.load(folder)
+
+
+def test_names_are_near_whatever_their_case():
+    assert did_you_mean("ELBO", ["iwae", "elbo"]) == "; did you mean 'elbo'?"
