@@ -14,9 +14,9 @@ import numpy as np
 from ppgm import host as hosts
 from ppgm.answers_guide import draw, resample
 from ppgm.arrays import as_array
-from ppgm.checking import check_all_rows, check_finite, check_support
+from ppgm.checking import check_all_rows, check_finite, check_program, check_support
 from ppgm.errors import ArgumentError, EstimatorError
-from ppgm.fits import Fit
+from ppgm.fits import Fit, as_fit
 from ppgm.fitting import fit
 from ppgm.inference.methods import HMC, NUTS, SVI, Guide, Importance
 from ppgm.posterior import Posterior
@@ -57,11 +57,13 @@ def infer(
     """
     arrays = {name: as_array(name, value) for name, value in data.items()}
     check_finite(arrays)
-    start = program if isinstance(program, Fit) else _untrained(program, arrays)
+    start = as_fit(program, arrays)
     table = start.program.sites(arrays)
     check_all_rows(table, "infer")
     check_support(table, arrays)
     check_params(start, arrays)
+    if isinstance(method, Guide | Importance):
+        check_program(table)
     match method:
         case SVI():
             found = _svi(start, arrays, table, method, seed, progress=progress)
@@ -87,11 +89,6 @@ def infer(
     )  # fmt: skip
 
 
-def _untrained(program: Program, data: Arrays) -> Fit:
-    params = hosts.load(program.host).initial(program, data, program.seed)
-    return Fit(program, params, {}, {}, {})
-
-
 def _svi(
     start: Fit, data: Arrays, table: SiteTable, method: SVI, seed: int, *, progress: bool | None
 ) -> Posterior:
@@ -112,6 +109,11 @@ def _chains(
     source: Fit, data: Arrays, table: SiteTable, method: Any, seed: int, *, progress: bool
 ) -> Posterior:
     """The host's own Markov chains."""
+    if not table.select("model", "latent"):
+        raise EstimatorError(
+            f"the model has no latent sites: {type(method).__name__} has nothing to draw; for "
+            "draws of the data use ppgm.sample"
+        )
     for site in table.select("model", "latent"):
         if site.discrete:
             raise EstimatorError(

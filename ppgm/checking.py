@@ -133,7 +133,10 @@ def check_support(table: SiteTable, data: Mapping[str, Any]) -> None:
     """
     for site in table.select("model", "observed"):
         value, rule = data.get(site.name), _rule(site)
-        if rule is None or not hasattr(value, "shape"):
+        if not hasattr(value, "shape"):
+            continue
+        _check_batched(site, tuple(value.shape))  # pyright: ignore[reportOptionalMemberAccess]
+        if rule is None:
             continue
         test, words, advice = rule
         array = np.asarray(value)
@@ -144,6 +147,16 @@ def check_support(table: SiteTable, data: Mapping[str, Any]) -> None:
                 f"'{site.name}' ({site.distribution}: {words}), the first {array[tuple(bad[0])]} "
                 f"at {tuple(int(i) for i in bad[0])}: {advice}"
             )
+
+
+def _check_batched(site: Site, shape: tuple[int, ...]) -> None:
+    """Checks that one row did not become the value of every row of its plates."""
+    counts = site.distribution in ("OneHotCategorical", "Multinomial")  # data may be their indices
+    if site.plates and shape and shape == site.event_shape and not counts:
+        raise DataError(
+            f"data['{site.name}'] has the shape {shape} of a single draw of site '{site.name}', "
+            f"which is in plates {site.plates}: give it an axis of rows, data['{site.name}'][None]"
+        )
 
 
 def _rule(site: Site) -> tuple[Callable[[np.ndarray], np.ndarray], str, str] | None:

@@ -22,9 +22,15 @@ import numpy as np
 from ppgm import diagnostics
 from ppgm import host as hosts
 from ppgm.arrays import as_array
-from ppgm.checking import check_all_rows, check_finite, check_support, plates_of_rows
+from ppgm.checking import (
+    check_all_rows,
+    check_finite,
+    check_program,
+    check_support,
+    plates_of_rows,
+)
 from ppgm.errors import ArgumentError, EstimatorError
-from ppgm.fits import Fit
+from ppgm.fits import Fit, as_fit
 from ppgm.programs import Program
 from ppgm.rows import row_count, take
 from ppgm.saving import check_params
@@ -95,7 +101,7 @@ class Evidence(NamedTuple):
 
 
 def evaluate(
-    fit: Fit,
+    fit: Fit | Program,
     data: Mapping[str, Any],
     *,
     particles: int = 1000,
@@ -105,7 +111,8 @@ def evaluate(
     """Estimates log p(x) of every row by importance weighting with the guide.
 
     Args:
-        fit: A trained program; one without a guide needs an exact likelihood.
+        fit: A trained program, or a program to be taken at its initial parameters; one without
+            a guide needs an exact likelihood.
         data: The rows, by the names of the model's arguments.
         particles: Draws for each row, at least 25 (k-hat needs a tail).
         chunk: Rows of one pass; by default as many as make 100,000 row-particle pairs. Only
@@ -119,7 +126,11 @@ def evaluate(
     """
     arrays = {name: as_array(name, value) for name, value in data.items()}
     check_finite(arrays)
+    if chunk is not None and chunk < 1:
+        raise ArgumentError(f"chunk must be at least 1 row, not {chunk}")
+    fit = as_fit(fit, arrays)
     table = fit.program.sites(arrays)
+    check_program(table)
     check_all_rows(table, "evaluate")
     check_support(table, arrays)
     check_params(fit, arrays)

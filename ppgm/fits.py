@@ -1,6 +1,6 @@
 """What training returns, and what it tells on the way: `Fit`, `Epoch`, and when to stop early."""
 
-__all__ = ["EarlyStopping", "Epoch", "Fit"]
+__all__ = ["EarlyStopping", "Epoch", "Fit", "as_fit"]
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ppgm import host as hosts
 from ppgm.errors import ArgumentError
 from ppgm.programs import Program
 
@@ -114,3 +115,10 @@ class Fit(NamedTuple):
         from ppgm.saving import describe
 
         return describe(self)
+
+
+def as_fit(program: Program | Fit, data: Mapping[str, Any]) -> Fit:
+    """Returns a fit as it is, and a program at its initial parameters."""
+    if isinstance(program, Fit):
+        return program
+    return Fit(program, hosts.load(program.host).initial(program, data, program.seed), {}, {}, {})

@@ -328,7 +328,9 @@ def unflatten(template: Params, values: Mapping[str, np.ndarray]) -> Params:
     names = list(_leaves(template))
     leaves, tree = jax.tree.flatten(template)
     new = [
-        jnp.asarray(np.asarray(values[n]), leaf.dtype) if n in values else leaf
+        jnp.asarray(np.asarray(values[n]), jax.dtypes.canonicalize_dtype(leaf.dtype))
+        if n in values
+        else leaf
         for n, leaf in zip(names, leaves, strict=True)
     ]
     return jax.tree.unflatten(tree, new)

@@ -89,8 +89,7 @@ def _chain(
     mcmc.run()
     statistics = {name: np.array([row[name] for row in rows]) for name in rows[0]}
     statistics["acceptance_rate"] = _acceptance(statistics.pop("mean_accept"))
-    divergent = np.zeros(draws, bool)
-    divergent[mcmc.diagnostics().get("divergences", {}).get("chain 0", [])] = True
+    divergent = np.diff(statistics.pop("divergences"), prepend=0.0) > 0
     samples = {n: to_numpy(v) for n, v in mcmc.get_samples().items()}
     return samples, statistics | {"diverging": divergent}
 
@@ -100,6 +99,7 @@ def _statistics(kernel: Any) -> dict[str, float]:
         "lp": -float(kernel._potential_energy_last),
         "step_size": float(kernel.step_size),
         "mean_accept": float(kernel._mean_accept_prob),
+        "divergences": len(kernel.diagnostics()["divergences"]),
     }
 
 

@@ -7,8 +7,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ppgm.errors import MissingDependencyError, missing
+
 if TYPE_CHECKING:
     from ppgm.posterior import Posterior
+
+FEWEST_DRAWS = 4
+"""Fewer draws in a chain cannot be split in two and compared."""
+
+MIXED = 1.01
+"""Largest r_hat of chains that have mixed (Vehtari et al., 2021)."""
 
 UNRELIABLE = 0.7
 """Above this k-hat, importance weights do not correct the draws (Vehtari et al., 2024)."""
@@ -44,12 +52,46 @@ def _quality(posterior: "Posterior") -> list[str]:
         _k_line(name, np.asarray(k))
         for name, k in (k_hat if isinstance(k_hat, Mapping) else {"k-hat": k_hat}).items()
     ]
+    if "diverging" in posterior.sample_stats:
+        lines += _chain_lines(posterior)
     if posterior.attrs.get("iid_draws"):
         rather = "; read k-hat" if lines else ""
         lines.append(
             f"r_hat, ESS and MCSE: not applicable, the draws of a chain are independent{rather}"
         )
     return lines
+
+
+def _chain_lines(posterior: "Posterior") -> list[str]:
+    """Says what Markov chains tell about themselves."""
+    stats = posterior.sample_stats
+    diverging = np.asarray(stats["diverging"])
+    bad = int(diverging.sum())
+    advice = ": raise target_accept, or reparameterise" if bad else ""
+    accepted = float(np.mean(stats["acceptance_rate"]))
+    lines = [f"divergences: {bad} of {diverging.size}{advice}; mean acceptance {accepted:.2f}"]
+    if diverging.shape[1] < FEWEST_DRAWS:
+        return [*lines, f"r_hat and ESS: need {FEWEST_DRAWS} draws a chain"]
+    try:
+        worst, least = _mixing(posterior)
+    except MissingDependencyError as error:
+        return [*lines, f"r_hat and ESS: {error}"]
+    verdict = "" if worst <= MIXED else f": above {MIXED}, the chains have not mixed; run longer"
+    verdict = verdict if np.isfinite(worst) else ": some draws never moved"
+    return [*lines, f"r_hat at most {worst:.3f}, bulk ESS at least {least:.0f}{verdict}"]
+
+
+def _mixing(posterior: "Posterior") -> tuple[float, float]:
+    """Returns the largest r_hat and the smallest bulk ESS over all elements of all sites."""
+    draws = posterior.to_datatree()["posterior"].to_dataset()
+    try:
+        import arviz
+    except ImportError as error:
+        raise missing("arviz", "arviz") from error
+    with np.errstate(invalid="ignore", divide="ignore"):  # of draws that never moved: NaN
+        r_hat, ess = arviz.rhat(draws), arviz.ess(draws)
+    worst = [float(np.max(np.asarray(r_hat[n]))) for n in r_hat.data_vars]
+    return max(worst), min(float(np.min(np.asarray(ess[n]))) for n in ess.data_vars)
 
 
 def _k_line(name: str, k: np.ndarray) -> str:

@@ -183,8 +183,8 @@ def check_match(table: SiteTable) -> None:
         hint = did_you_mean(name, drawn.keys() - latent.keys())
         raise ModelError(
             f"latent site '{name}' of the model is not in the guide: the model draws "
-            f"{sorted(latent)}, the guide draws {sorted(drawn)}{hint}; add it to the guide, or give "
-            f"data['{name}'] if it is observed"
+            f"{sorted(latent)}, the guide draws {sorted(drawn)}{hint}; add it to the guide, or "
+            f"give data['{name}'] if it is observed"
         )
     for name in [n for n in drawn if n not in latent]:
         hint = did_you_mean(name, latent)

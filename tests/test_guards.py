@@ -1,0 +1,95 @@
+"""What answers refuse to answer, and what Markov chains tell about themselves."""
+
+import numpy as np
+import pytest
+
+import ppgm
+from ppgm.errors import DataError, EstimatorError, ModelError
+from ppgm.fits import as_fit
+from ppgm.inference import ELBO, HMC, NUTS, Guide, Importance
+from ppgm.models import RBM, VAE, FactorAnalysis
+from ppgm.posterior import Posterior
+
+HOSTS = ("pyro", "numpyro")
+ROWS = (np.random.default_rng(0).random((12, 6)) > 0.5).astype(float)
+
+
+def _vae(host: str) -> ppgm.Program:
+    return ppgm.program(VAE(features=6, latent=2, hidden=(4,)), host=host)
+
+
+@pytest.mark.parametrize("host", HOSTS)
+def test_an_observed_site_that_is_left_out_is_no_evidence(host: str) -> None:
+    program = _optional(host)
+    data = {"rows": np.ones((5, 1))}
+    with pytest.raises(ModelError, match=r"give data\['y'\]"):
+        ppgm.evaluate(program, data, particles=50)
+    for method in (Guide(draws=3), Importance(particles=30)):
+        with pytest.raises(ModelError, match=r"give data\['y'\]"):
+            ppgm.infer(program, data, method)
+
+
+@pytest.mark.parametrize("host", HOSTS)
+def test_one_row_is_not_spread_over_as_many_rows_as_it_has_columns(host: str) -> None:
+    program, one = _vae(host), {"x": ROWS[0]}
+    with pytest.raises(DataError, match=r"data\['x'\]\[None\]"):
+        ppgm.evaluate(program, one, particles=50)
+    with pytest.raises(DataError, match=r"data\['x'\]\[None\]"):
+        ppgm.fit(program, one, ELBO(), steps=1, batch_size=None)
+
+
+@pytest.mark.parametrize("host", HOSTS)
+def test_evaluate_takes_a_program_at_its_initial_parameters(host: str) -> None:
+    program = _vae(host)
+    fit = as_fit(program, {"x": ROWS})
+    seen = ppgm.evaluate(program, {"x": ROWS}, particles=50).log_likelihood
+    np.testing.assert_array_equal(
+        seen, ppgm.evaluate(fit, {"x": ROWS}, particles=50).log_likelihood
+    )
+
+
+@pytest.mark.parametrize("host", HOSTS)
+def test_chains_need_a_latent_site(host: str) -> None:
+    program = ppgm.program(RBM(features=6, hidden=2), host=host)
+    with pytest.raises(EstimatorError, match="no latent sites"):
+        ppgm.infer(program, {"v": ROWS}, NUTS(warmup=1, draws=1, chains=1))
+
+
+@pytest.mark.parametrize("host", HOSTS)
+def test_one_draw_of_a_chain_is_kept(host: str) -> None:
+    program = ppgm.program(FactorAnalysis(features=6, latent=2), host=host)
+    found = ppgm.infer(program, {"x": ROWS}, HMC(warmup=1, draws=1, chains=1))
+    assert found.draws["z"].shape == (1, 1, 12, 2)
+    assert "need 4 draws" in str(found)
+
+
+def test_chains_that_went_astray_are_told_of() -> None:
+    rng = np.random.default_rng(0)
+    apart = rng.normal(size=(2, 50, 3)) + np.array([0.0, 9.0])[:, None, None]
+    stats = {
+        "diverging": np.arange(100).reshape(2, 50) < 7,
+        "acceptance_rate": np.full((2, 50), 0.8),
+    }
+    text = str(Posterior({"z": apart}, stats))
+    assert "divergences: 7 of 100: raise target_accept" in text
+    assert "have not mixed" in text
+    calm = {name: np.tile(value, (2, 40)) for name, value in stats.items()}
+    good = str(Posterior({"z": rng.normal(size=(4, 2000, 3))}, calm))
+    assert "have not mixed" not in good
+    assert "never moved" in str(Posterior({"z": np.zeros((2, 50))}, stats))
+
+
+def _optional(host: str) -> ppgm.Program:
+    """A Gaussian mean with a site that is observed where its data are given."""
+
+    class Mean:
+        def model(self, ppl, rows, y=None):  # noqa: ANN001, ANN202
+            w = ppl.sample("w", ppl.distributions.Normal(ppl.np.zeros(()), ppl.np.ones(())))
+            with ppl.plate("data", rows):
+                ppl.sample("y", ppl.distributions.Normal(w + 0 * rows[:, 0], 1.0), obs=y)
+
+        def guide(self, ppl, rows, y=None):  # noqa: ANN001, ANN202
+            loc = ppl.param("loc", np.zeros(()))
+            ppl.sample("w", ppl.distributions.Normal(loc, ppl.np.ones(())))
+
+    return ppgm.program(Mean(), host=host)
