@@ -2,7 +2,7 @@
 
 __all__ = ["check_number"]
 
-from math import inf, isfinite
+from math import inf, isfinite, nan
 from numbers import Real
 from typing import Any
 
@@ -24,9 +24,10 @@ def check_number(
     Raises:
         ArgumentError: Names the class, the field, its domain and the value.
     """
-    value = getattr(owner, name)
-    number = isinstance(value, Real) and not isinstance(value, bool) and isfinite(value)
-    if not (number and value >= least and above < value < below):
+    value: Any = getattr(owner, name)
+    real = isinstance(value, Real) and not isinstance(value, bool)
+    number = float(value) if real else nan  # NaN is in no domain
+    if not (isfinite(number) and number >= least and above < number < below):
         bounds = (("of at least", least), ("above", above), ("below", below))
         words = " and ".join(f"{word} {bound:g}" for word, bound in bounds if isfinite(bound))
         raise ArgumentError(

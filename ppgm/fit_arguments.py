@@ -66,8 +66,8 @@ def validation_rows(found: SiteTable, trained: SiteTable) -> float:
 
 def check_callbacks(callbacks: Any) -> tuple[Callable[[Epoch], None], ...]:
     """Returns the callbacks; refuses what is not a list of functions."""
-    found = tuple(callbacks) if isinstance(callbacks, Iterable) else (None,)
-    if not all(map(callable, found)):
+    found = tuple(callbacks) if isinstance(callbacks, Iterable) else ()
+    if not isinstance(callbacks, Iterable) or not all(map(callable, found)):
         raise ArgumentError(
             "callbacks must be a list of functions of an Epoch, such as [print], "
             f"not {callbacks!r}"
