@@ -3,7 +3,7 @@
 __all__ = ["summary"]
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -89,7 +89,9 @@ def _mixing(posterior: "Posterior") -> tuple[float, float]:
     except ImportError as error:
         raise missing("arviz", "arviz") from error
     with np.errstate(invalid="ignore", divide="ignore"):  # of draws that never moved: NaN
-        r_hat, ess = arviz.rhat(draws), arviz.ess(draws)
+        # arviz annotates what it returns for an array, not for a data set
+        r_hat: Any = arviz.rhat(draws)
+        ess: Any = arviz.ess(draws)
     worst = [float(np.max(np.asarray(r_hat[n]))) for n in r_hat.data_vars]
     return max(worst), min(float(np.min(np.asarray(ess[n]))) for n in ess.data_vars)
 
