@@ -343,7 +343,12 @@ def test_interrupted_training_is_saved_and_exits_with_130(tmp_path):
     )
     assert found.returncode == 130, found.stderr
     assert "Traceback" not in found.stderr
-    assert 1 <= ppgm.load(folder).config["epochs"] < 500
+    fit = ppgm.load(folder)
+    assert fit.config["epochs"] == 1  # the signal comes as the first epoch ends
+    assert fit.config["steps"] == -(-fit.config["rows"] // fit.config["batch_size"])
+    assert fit.history["epoch"].tolist() == [1]
+    assert np.isfinite(fit.history["validation"]).all()
+    assert all(np.isfinite(value).all() for value in fit.params.values())
 
 
 def test_an_interrupt_elsewhere_exits_with_130(monkeypatch):
