@@ -1,9 +1,9 @@
-"""Numbers among the fields of frozen dataclasses: rates, decays, probabilities."""
+"""Numbers among the fields of frozen dataclasses: rates, probabilities, sizes, widths."""
 
-__all__ = ["check_number"]
+__all__ = ["check_number", "check_size", "check_widths"]
 
 from math import inf, isfinite, nan
-from numbers import Real
+from numbers import Integral, Real
 from typing import Any
 
 from ppgm.errors import ArgumentError
@@ -33,3 +33,36 @@ def check_number(
         raise ArgumentError(
             f"{type(owner).__name__}: {name} must be a number {words}, not {value!r}"
         )
+
+
+def check_size(owner: Any, *names: str, least: int = 1) -> None:
+    """Checks that fields are integers of at least `least`.
+
+    Raises:
+        ArgumentError: Names the class, the field and the value.
+    """
+    for name in names:
+        value = getattr(owner, name)
+        if not _is_size(value, least):
+            raise ArgumentError(
+                f"{type(owner).__name__}: {name} must be an integer of at least {least}, "
+                f"not {value!r}"
+            )
+
+
+def check_widths(owner: Any, name: str) -> None:
+    """Checks that a field is a tuple or list of integers of at least 1; it may be empty.
+
+    Raises:
+        ArgumentError: Names the class, the field and the value.
+    """
+    value = getattr(owner, name)
+    if not isinstance(value, tuple | list) or not all(_is_size(v, 1) for v in value):
+        raise ArgumentError(
+            f"{type(owner).__name__}: {name} must be a tuple of integers of at least 1, such as "
+            f"(64, 64), not {value!r}"
+        )
+
+
+def _is_size(value: Any, least: int) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= least

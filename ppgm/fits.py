@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ppgm import host as hosts
-from ppgm.errors import ArgumentError
+from ppgm.domains import check_number, check_size
 from ppgm.programs import Program
 
 
@@ -45,8 +45,8 @@ class EarlyStopping:
     min_delta: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.patience < 1:
-            raise ArgumentError(f"patience must be at least 1, not {self.patience}")
+        check_size(self, "patience")
+        check_number(self, "min_delta")
 
 
 class Fit(NamedTuple):

@@ -7,8 +7,9 @@ import pytest
 
 import ppgm
 from ppgm.errors import ArgumentError, DataError, StorageError, did_you_mean
+from ppgm.fits import EarlyStopping
 from ppgm.inference import ELBO, GAN, HMC, NUTS
-from ppgm.models import VAE, Bernoulli, FactorAnalysis, Generator
+from ppgm.models import RBM, VAE, Bernoulli, Categorical, FactorAnalysis, Gaussian, Generator
 from ppgm.optimisers import SGD, Adam, AdamW, RMSprop
 
 X = np.random.default_rng(2).normal(size=(6, 3))
@@ -89,11 +90,51 @@ def test_parts_of_a_vae(options, words):
         (NUTS, "draws", 2.5),
         (NUTS, "draws", "many"),
         (HMC, "trajectory", 0.0),
+        *((EarlyStopping, "patience", v) for v in (0, "3")),
+        (EarlyStopping, "min_delta", np.nan),
     ],
 )
 def test_numbers_out_of_their_domain(cls, field, bad):
     with pytest.raises(ArgumentError, match=f"{cls.__name__}: {field} must be"):
         cls(**{field: bad})
+
+
+@pytest.mark.parametrize("bad", ["64", 0, 2.0, True, None])
+@pytest.mark.parametrize(
+    ("cls", "field"),
+    [
+        *((cls, "features") for cls in (VAE, FactorAnalysis, Generator, RBM)),
+        *((cls, "latent") for cls in (VAE, FactorAnalysis, Generator)),
+        (RBM, "hidden"),
+    ],
+)
+def test_sizes_of_models_are_integers(cls, field, bad):
+    words = f"{cls.__name__}: {field} must be an integer of at least 1, not {bad!r}"
+    with pytest.raises(ArgumentError, match=re.escape(words)):
+        cls(**{"features": 4, field: bad})
+
+
+@pytest.mark.parametrize("bad", [64, "64", (64, 0), (64.0,)])
+@pytest.mark.parametrize("cls", [VAE, Generator])
+def test_widths_of_models_are_tuples_of_integers(cls, bad):
+    words = f"{cls.__name__}: hidden must be a tuple of integers of at least 1, such as (64, 64)"
+    with pytest.raises(ArgumentError, match=re.escape(words)):
+        cls(features=4, hidden=bad)
+
+
+@pytest.mark.parametrize(
+    ("cls", "field", "bad"),
+    [(Gaussian, "scale", "1"), (Gaussian, "scale", 0), (Categorical, "classes", "3"),
+     (Categorical, "classes", 1)],
+)  # fmt: skip
+def test_numbers_of_likelihoods(cls, field, bad):
+    with pytest.raises(ArgumentError, match=f"{cls.__name__}: {field} must be an? .*not {bad!r}"):
+        cls(**{field: bad})
+
+
+def test_sizes_may_be_numpy_integers():
+    VAE(features=np.int64(4), latent=np.int32(2), hidden=())
+    RBM(features=np.int64(4), hidden=1)
 
 
 def test_numbers_at_the_ends_of_their_domain():

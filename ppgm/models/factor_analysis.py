@@ -23,6 +23,7 @@ from typing import Any, Literal
 import numpy as np
 
 from ppgm.distributions import standard_normal
+from ppgm.domains import check_size
 from ppgm.errors import ArgumentError
 from ppgm.guides.gaussian import Gaussian
 from ppgm.nets import MLP
@@ -50,9 +51,7 @@ class FactorAnalysis:
     posterior: Literal["mean-field", "exact"] = "mean-field"
 
     def __post_init__(self) -> None:
-        for name in ("features", "latent"):
-            if getattr(self, name) < 1:
-                raise ArgumentError(f"{name} must be at least 1, not {getattr(self, name)}")
+        check_size(self, "features", "latent")
         if self.posterior not in ("mean-field", "exact"):
             raise ArgumentError(
                 f"posterior must be 'mean-field' or 'exact', not '{self.posterior}'"

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ppgm.distributions import standard_normal
-from ppgm.errors import ArgumentError
+from ppgm.domains import check_size, check_widths
 from ppgm.nets import MLP, Network
 from ppgm.ops import Array
 
@@ -41,9 +41,8 @@ class Generator:
     network: Network | None = None
 
     def __post_init__(self) -> None:
-        for name in ("features", "latent"):
-            if getattr(self, name) < 1:
-                raise ArgumentError(f"{name} must be at least 1, not {getattr(self, name)}")
+        check_size(self, "features", "latent")
+        check_widths(self, "hidden")
 
     def model(self, ppl: Any, x: Array | None = None) -> None:
         """Draws noise and maps it to rows."""

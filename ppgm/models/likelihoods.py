@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from ppgm import distributions
-from ppgm.errors import ArgumentError
+from ppgm.domains import check_number, check_size
 from ppgm.ops import Array
 
 
@@ -68,8 +68,8 @@ class Gaussian:
     scale: float | None = None
 
     def __post_init__(self) -> None:
-        if self.scale is not None and self.scale <= 0:
-            raise ArgumentError(f"scale must be positive or None, not {self.scale}")
+        if self.scale is not None:
+            check_number(self, "scale", above=0)
 
     def size(self, features: int) -> int:
         """A mean, and a log scale unless it is fixed, per column."""
@@ -95,8 +95,7 @@ class Categorical:
     classes: int
 
     def __post_init__(self) -> None:
-        if self.classes < 2:
-            raise ArgumentError(f"classes must be at least 2, not {self.classes}")
+        check_size(self, "classes", least=2)
 
     def size(self, features: int) -> int:
         """C logits per column."""

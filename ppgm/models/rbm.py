@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from ppgm.distributions import Counting
+from ppgm.domains import check_size
 from ppgm.errors import ArgumentError
 from ppgm.nets import MLP
 from ppgm.ops import Array
@@ -44,9 +45,7 @@ class RBM:
     hidden: int = 64
 
     def __post_init__(self) -> None:
-        for name in ("features", "hidden"):
-            if getattr(self, name) < 1:
-                raise ArgumentError(f"{name} must be at least 1, not {getattr(self, name)}")
+        check_size(self, "features", "hidden")
 
     def model(self, ppl: Any, v: Array | None = None) -> None:
         """Scores rows of bits by the free energy."""

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ppgm.distributions import standard_normal
+from ppgm.domains import check_size, check_widths
 from ppgm.errors import ArgumentError
 from ppgm.guides.gaussian import Family, Gaussian
 from ppgm.models.likelihoods import Bernoulli, Likelihood
@@ -50,9 +51,8 @@ class VAE:
     encoder: Network | None = None
 
     def __post_init__(self) -> None:
-        for name in ("features", "latent"):
-            if getattr(self, name) < 1:
-                raise ArgumentError(f"{name} must be at least 1, not {getattr(self, name)}")
+        check_size(self, "features", "latent")
+        check_widths(self, "hidden")
         check_part("likelihood", self.likelihood, "size", LIKELIHOODS)
         check_part("posterior", self.posterior, "context", FAMILIES)
         self._check("decoder", self.latent, self.likelihood.size(self.features))
