@@ -118,7 +118,7 @@ def _resumed(given: dict[str, Any]) -> tuple["Run", dict[str, int]]:
     import ppgm
     from ppgm import registry
     from ppgm.cli_runs import opened
-    from ppgm.fit_arguments import defaults, epochs_done, optimisers_of, state_of
+    from ppgm.fit_arguments import defaults, epochs_done, optimisers_of, steps_done
 
     if given["out"] is None:
         raise ArgumentError("--resume needs --out, the folder of the run to go on from")
@@ -137,8 +137,10 @@ def _resumed(given: dict[str, Any]) -> tuple["Run", dict[str, int]]:
     asked = build("objectives", given["objective"], options) if given["objective"] else None
     objective, _ = defaults(run.fit, asked, given["seed"])
     optimisers = optimisers_of(_optimiser(given), objective, run.fit)
-    state = state_of(run.fit, objective, optimisers)
-    done = {"epochs": epochs_done(run.fit, objective), "steps": int(state.get("step", 0))}
+    done = {
+        "epochs": epochs_done(run.fit, objective),
+        "steps": steps_done(run.fit, objective),
+    }
     if objective != run.fit.config["objective"]:
         click.echo("another objective: parameters go on, epochs and history begin anew")
     trained = ppgm.fit(

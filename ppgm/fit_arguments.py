@@ -9,6 +9,7 @@ __all__ = [
     "optimisers_of",
     "same_batches",
     "state_of",
+    "steps_done",
     "validation_rows",
 ]
 
@@ -94,6 +95,13 @@ def epochs_done(before: Fit | None, objective: AbstractObjective) -> int:
     if before is None or before.config["objective"] != objective:
         return 0
     return int(before.config["epochs"])
+
+
+def steps_done(before: Fit | None, objective: AbstractObjective) -> int:
+    """Returns the number of steps that count as done, whatever the optimiser; see `epochs_done`."""
+    if before is None or before.config["objective"] != objective:
+        return 0
+    return int(before.config["steps"])
 
 
 def state_of(

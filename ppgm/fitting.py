@@ -20,6 +20,7 @@ from ppgm.fit_arguments import (
     optimisers_of,
     same_batches,
     state_of,
+    steps_done,
     validation_rows,
 )
 from ppgm.fit_loop import Run
@@ -57,7 +58,8 @@ def fit(
             first step, to check and count its rows.
         objective: What to train by; by default that of the `Fit`. Another one starts from the
             parameters of the `Fit`, and counts epochs and records history anew.
-        epochs: Passes over the data; after a `Fit`, that many more.
+        epochs: Passes over the data; after a `Fit`, that many more. With its objective, the
+            counts of epochs and steps go on, whatever the optimiser.
         steps: Optimisation steps, in place of `epochs`; after a `Fit`, that many more. They may
             end in the middle of an epoch: going on from there continues that epoch.
         batch_size: Rows of a minibatch; None for all rows in every step.
@@ -117,7 +119,8 @@ def fit(
         if state:
             trainer.restore(state)
         else:
-            trainer.start(source.first(), float(source.steps_per_epoch))
+            begun = steps_done(before, objective)
+            trainer.start(source.first(), float(source.steps_per_epoch), begun)
         return run.go(epochs, steps, progress=progress)
     finally:
         trainer.close()

@@ -118,13 +118,13 @@ class NumpyroTrainer:
         except TypeError:  # a part of the key has no hash
             return _compiled.__wrapped__(recipe)
 
-    def start(self, index: np.ndarray | None, scale: float) -> None:
-        """Lets the objective make its state from the first batch."""
+    def start(self, index: np.ndarray | None, scale: float, step: int = 0) -> None:
+        """Lets the objective make its state from the first batch, after `step` steps."""
         key, first = jax.random.split(self.state.key)
         batch = self._batch(self.data, None if index is None else jnp.asarray(index))
-        view = self._view(self.state.params, JaxRng(first), batch, scale, {}, 0)
+        view = self._view(self.state.params, JaxRng(first), batch, scale, {}, step)
         owned = self.objective.start(view)
-        self.state = self.state._replace(owned=owned, key=key)
+        self.state = self.state._replace(owned=owned, key=key, step=jnp.asarray(step, int))
 
     def run(
         self, index: np.ndarray | None, mask: np.ndarray | None, scale: float, steps: int

@@ -83,8 +83,9 @@ class PyroTrainer:
             torch.manual_seed(seed)
             self.rng = torch.get_rng_state()
 
-    def start(self, index: np.ndarray | None, scale: float) -> None:
-        """Lets the objective make its state from the first batch."""
+    def start(self, index: np.ndarray | None, scale: float, step: int = 0) -> None:
+        """Lets the objective make its state from the first batch, after `step` steps."""
+        self.step = step
         with torch.random.fork_rng(devices=[]), torch.no_grad():
             torch.set_rng_state(self.rng)
             rows = None if index is None else torch.from_numpy(index)

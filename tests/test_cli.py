@@ -154,6 +154,8 @@ def test_a_resumed_run_is_whole_whatever_its_counts_begin_at(tmp_path, option, u
     anew = option[0] == "--objective"
     assert ("epochs and history begin anew" in result.output) == anew
     fit = ppgm.load(folder)
+    per_epoch = 2 if unit == "--epochs" else 1  # 1500 rows in batches of 800
+    assert fit.config["steps"] == (1 if anew else 3) * per_epoch
     if unit == "--epochs":
         assert fit.config["epochs"] == (1 if anew else 3)
         assert fit.history["epoch"].tolist() == ([1] if anew else [1, 2, 3])

@@ -119,13 +119,23 @@ def test_another_optimiser_starts_afresh_at_the_parameters(host):
     for name, value in half.params.items():
         np.testing.assert_allclose(on.params[name], value, rtol=1e-6)
     assert on.history["epoch"].tolist() == [1, 2, 3]
+    assert (on.config["epochs"], on.config["steps"]) == (3, 15)
+    assert int(on.state["step"]) == 15  # what anneals by steps goes on too
+    again = went_on(on, "svi", epochs=1)
+    assert (again.config["epochs"], again.config["steps"]) == (4, 20)
+
+
+def test_counts_go_on_without_a_state(host):
+    half = begun(host, "svi", epochs=2)
+    on = went_on(half._replace(state={}), "svi", epochs=1)
+    assert (on.config["epochs"], on.config["steps"]) == (3, 15)
 
 
 def test_another_objective_starts_a_history_of_its_own(host):
     half = begun(host, "svi", epochs=2)
     on = ppgm.fit(half, {"x": BITS}, ELBO(particles=2), epochs=1, batch_size=5)
     assert on.history["epoch"].tolist() == [1]
-    assert on.config["epochs"] == 1
+    assert (on.config["epochs"], on.config["steps"]) == (1, 5)
 
 
 def test_another_batch_size_begins_the_next_epoch(host):
