@@ -7,6 +7,7 @@ __all__ = [
     "EarlyStopping",
     "Fit",
     "Posterior",
+    "Prediction",
     "Program",
     "__version__",
     "active_units",
@@ -20,6 +21,7 @@ __all__ = [
     "load",
     "models",
     "optimisers",
+    "predict",
     "program",
     "registry",
     "sample",
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     from ppgm.fitting import fit
     from ppgm.graphs import graph
     from ppgm.posterior import Posterior
+    from ppgm.predicting import Prediction, predict
     from ppgm.programs import Program, program
     from ppgm.sampling import sample
     from ppgm.saving import load
@@ -48,6 +51,8 @@ _HOMES = {
     "Fit": "fits",
     "fit": "fitting",
     "Posterior": "posterior",
+    "Prediction": "predicting",
+    "predict": "predicting",
     "Program": "programs",
     "program": "programs",
     "active_units": "units",

@@ -1,11 +1,14 @@
 """Parts of declarations: likelihoods of decoders, families of guides."""
 
-__all__ = ["check_part"]
+__all__ = ["beside", "check_part"]
 
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
+
 from ppgm.errors import ArgumentError, did_you_mean
+from ppgm.ops import Array
 
 
 def check_part(name: str, value: Any, method: str, choices: Iterable[str]) -> None:
@@ -30,3 +33,10 @@ def check_part(name: str, value: Any, method: str, choices: Iterable[str]) -> No
         f"{name} must be {', '.join(f'{n}(...)' for n in known)} or an object with the same "
         f"methods, not {what}{hint}"
     )
+
+
+def beside(ppl: Any, *arrays: Array) -> Array:
+    """Returns arrays side by side along their last axis, with the batch axes that any has."""
+    batch = np.broadcast_shapes(*(tuple(a.shape[:-1]) for a in arrays))
+    xp = ppl.np
+    return xp.concat([xp.broadcast_to(a, (*batch, a.shape[-1])) for a in arrays], axis=-1)
