@@ -327,10 +327,8 @@ def unflatten(template: Params, values: Mapping[str, np.ndarray]) -> Params:
     """Returns `template` with the leaves that `values` names by canonical name replaced."""
     names = list(_leaves(template))
     leaves, tree = jax.tree.flatten(template)
-    new = [
-        jnp.asarray(np.asarray(values[n]), jax.dtypes.canonicalize_dtype(leaf.dtype))
-        if n in values
-        else leaf
+    new = [  # a parameter's first value may be a plain number
+        jnp.asarray(np.asarray(values[n]), jnp.result_type(leaf)) if n in values else leaf
         for n, leaf in zip(names, leaves, strict=True)
     ]
     return jax.tree.unflatten(tree, new)
