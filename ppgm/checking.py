@@ -136,6 +136,7 @@ def check_support(table: SiteTable, data: Mapping[str, Any]) -> None:
         if not hasattr(value, "shape"):
             continue
         _check_batched(site, tuple(value.shape))  # pyright: ignore[reportOptionalMemberAccess]
+        _check_bits(site, np.asarray(value))
         if rule is None:
             continue
         test, words, advice = rule
@@ -147,6 +148,19 @@ def check_support(table: SiteTable, data: Mapping[str, Any]) -> None:
                 f"'{site.name}' ({site.distribution}: {words}), the first {array[tuple(bad[0])]} "
                 f"at {tuple(int(i) for i in bad[0])}: {advice}"
             )
+
+
+def _check_bits(site: Site, value: np.ndarray) -> None:
+    """Checks that booleans are not the values of a density on numbers: torch cannot subtract them.
+
+    The continuous Bernoulli takes them: its unit interval has both ends.
+    """
+    if value.dtype.kind == "b" and not site.discrete and site.support != "unit_interval":
+        raise DataError(
+            f"data['{site.name}'] is boolean and site '{site.name}' is {site.distribution} "
+            f"(support {site.support}): give numbers, data['{site.name}'].astype(float), or make "
+            "the site a Bernoulli"
+        )
 
 
 def _check_batched(site: Site, shape: tuple[int, ...]) -> None:
