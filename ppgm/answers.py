@@ -16,6 +16,7 @@ from ppgm.answers_guide import draw, resample
 from ppgm.arrays import as_array
 from ppgm.checking import check_all_rows, check_finite, check_program, check_support
 from ppgm.errors import ArgumentError, EstimatorError
+from ppgm.failures import explained
 from ppgm.fits import Fit, as_fit
 from ppgm.fitting import fit
 from ppgm.inference.methods import HMC, NUTS, SVI, Guide, Importance
@@ -64,19 +65,8 @@ def infer(
     check_params(start, arrays)
     if isinstance(method, Guide | Importance):
         check_program(table)
-    match method:
-        case SVI():
-            found = _svi(start, arrays, table, method, seed, progress=progress)
-        case Guide():
-            found = draw([start], arrays, table, method.draws, seed, {})
-        case Importance():
-            found = resample(start, arrays, table, method, seed)
-        case NUTS() | HMC():
-            found = _chains(start, arrays, table, method, seed, progress=bool(progress))
-        case _:
-            raise ArgumentError(
-                f"method must be SVI, Guide, Importance, NUTS or HMC, not {method!r}"
-            )
+    with explained(start.program, arrays, start.params):
+        found = _found(start, arrays, table, method, seed, progress=progress)
     facts = {"inference_method": type(method).__name__.lower(), "host": start.program.host,
              "seed": seed}  # fmt: skip
     return found._replace(
@@ -87,6 +77,21 @@ def infer(
         dims=_dims(table, found),
         attrs=facts | dict(found.attrs),
     )  # fmt: skip
+
+
+def _found(
+    start: Fit, data: Arrays, table: SiteTable, method: Any, seed: int, *, progress: bool | None
+) -> Posterior:
+    match method:
+        case SVI():
+            return _svi(start, data, table, method, seed, progress=progress)
+        case Guide():
+            return draw([start], data, table, method.draws, seed, {})
+        case Importance():
+            return resample(start, data, table, method, seed)
+        case NUTS() | HMC():
+            return _chains(start, data, table, method, seed, progress=bool(progress))
+    raise ArgumentError(f"method must be SVI, Guide, Importance, NUTS or HMC, not {method!r}")
 
 
 def _svi(

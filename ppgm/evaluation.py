@@ -30,6 +30,7 @@ from ppgm.checking import (
     plates_of_rows,
 )
 from ppgm.errors import ArgumentError, EstimatorError
+from ppgm.failures import explained
 from ppgm.fits import Fit, as_fit
 from ppgm.programs import Program
 from ppgm.rows import row_count, take
@@ -146,7 +147,8 @@ def evaluate(
     if particles < diagnostics.FEWEST:
         raise ArgumentError(f"particles must be at least 25 for k-hat, not {particles}")
 
-    log_w = _log_weights(fit, table, arrays, particles, chunk, seed)
+    with explained(fit.program, arrays, fit.params):
+        log_w = _log_weights(fit, table, arrays, particles, chunk, seed)
     value, error = diagnostics.log_mean_exp(log_w)
     k_hat, ess = diagnostics.pareto_k(log_w), diagnostics.ess(log_w)
     return Evidence(value, error, ess, k_hat, exact, particles)

@@ -98,7 +98,7 @@ def epochs_done(before: Fit | None, objective: AbstractObjective) -> int:
 
 
 def steps_done(before: Fit | None, objective: AbstractObjective) -> int:
-    """Returns the number of steps that count as done, whatever the optimiser; see `epochs_done`."""
+    """Returns the number of steps that count as done; like epochs, whatever the optimiser."""
     if before is None or before.config["objective"] != objective:
         return 0
     return int(before.config["steps"])

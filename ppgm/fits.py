@@ -11,6 +11,7 @@ import numpy as np
 
 from ppgm import host as hosts
 from ppgm.domains import check_number, check_size
+from ppgm.failures import explained
 from ppgm.programs import Program
 
 
@@ -121,4 +122,6 @@ def as_fit(program: Program | Fit, data: Mapping[str, Any]) -> Fit:
     """Returns a fit as it is, and a program at its initial parameters."""
     if isinstance(program, Fit):
         return program
-    return Fit(program, hosts.load(program.host).initial(program, data, program.seed), {}, {}, {})
+    with explained(program, data):
+        params = hosts.load(program.host).initial(program, data, program.seed)
+    return Fit(program, params, {}, {}, {})

@@ -34,6 +34,7 @@ import numpy as np
 
 from ppgm import host as hosts
 from ppgm.errors import ArgumentError, ModelError
+from ppgm.failures import explained
 from ppgm.fits import Fit
 from ppgm.graphs_draw import draw
 from ppgm.graphs_text import to_dot, to_mermaid, to_text
@@ -66,7 +67,8 @@ def graph(
             "graph needs a program, as ppgm.program(declaration, host=...) makes them, or a Fit, "
             f"not {type(program).__name__}"
         )
-    edges = hosts.load(program.host).relations(program, data)
+    with explained(program, data):
+        edges = hosts.load(program.host).relations(program, data)
     source = program.model if program.declaration is None else type(program.declaration)
     name = getattr(source, "__name__", type(source).__name__)
     full = build(_grouped(program.sites(data), edges), edges, host=program.host, name=name)

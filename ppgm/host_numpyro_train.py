@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, cast
 import jax
 import jax.numpy as jnp
 import numpy as np
+import numpyro
 import optax
 from jax import Array
 
@@ -81,7 +82,8 @@ class NumpyroTrainer:
         self.static = {k: v for k, v in arrays.items() if not isinstance(v, jax.Array)}
         self.data = {k: v for k, v in arrays.items() if isinstance(v, jax.Array)}
         self.sliced = row_names(self.data)
-        self.setup = open_setup(source, sample or data, params, seed)
+        with numpyro.validation_enabled(is_validate=False):  # a bad start is told of by `fit`
+            self.setup = open_setup(source, sample or data, params, seed)
         nets = {
             name: build(spec, spec.initial(seed, name), jnp.result_type(float))
             for name, spec in objective.nets(table).items()

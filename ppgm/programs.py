@@ -13,6 +13,7 @@ from typing import Any
 
 from ppgm import host as hosts
 from ppgm.errors import ArgumentError, DataError, ModelError, PpgmError, did_you_mean
+from ppgm.failures import check_host
 from ppgm.rows import row_count
 from ppgm.sites import SiteTable, check_match, tabulate
 
@@ -52,7 +53,8 @@ class Program:
 
         Raises:
             DataError: If model or guide has no argument of a name in the data.
-            ModelError: If model or guide cannot run with the data; the host's error is its cause.
+            ModelError: If model or guide cannot run with the data, whose host's error is then
+                its cause, or seem to be written in the other host.
         """
         host = hosts.load(self.host)
         try:
@@ -64,12 +66,15 @@ class Program:
             raise
         except Exception as error:
             self._check_names(data)
+            check_host(self, data)
             self._check_apart(host, data)
             shapes = {k: getattr(v, "shape", v) for k, v in data.items()}
             raise ModelError(
                 f"model or guide failed on data of shapes {shapes}, "
                 f"{type(error).__name__}: {error}"
             ) from error
+        if not model or (guide is not None and not guide):
+            check_host(self, data)
         return tabulate(model, guide, data, row_count(data))
 
     def _check_names(self, data: Mapping[str, Any]) -> None:

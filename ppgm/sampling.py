@@ -10,6 +10,7 @@ import numpy as np
 
 from ppgm import host as hosts
 from ppgm.errors import ArgumentError
+from ppgm.failures import explained
 from ppgm.fits import Fit
 from ppgm.programs import Program
 from ppgm.saving import check_params
@@ -46,13 +47,14 @@ def sample(
         if data is None:
             raise ArgumentError("data is needed to sample a program of your own: it fixes plates")
         check_params(fit, data)
-        return host.sample(program, "model", fit.params, data, n, seed)
+        with explained(program, data, fit.params):
+            return host.sample(program, "model", fit.params, data, n, seed)
     if callable(getattr(program.declaration, "kernel", None)):
         return _by_kernel(fit, n, seed, steps)
     model, _ = host.bind(program.declaration, program.seed, n)
-    found = host.sample(
-        Program(model, None, program.host), "model", fit.params, data or {}, 1, seed
-    )
+    alone, inputs = Program(model, None, program.host), data or {}
+    with explained(alone, inputs, fit.params):
+        found = host.sample(alone, "model", fit.params, inputs, 1, seed)
     return {name: value[0] for name, value in found.items()}
 
 

@@ -1,17 +1,22 @@
 """What answers refuse to answer, and what Markov chains tell about themselves."""
 
+import dataclasses
+from typing import Any
+
 import numpy as np
 import pytest
 
 import ppgm
-from ppgm.errors import DataError, EstimatorError, ModelError
+from ppgm.errors import DataError, EstimatorError, ModelError, NonFiniteError
 from ppgm.fits import as_fit
 from ppgm.inference import ELBO, HMC, NUTS, Guide, Importance
-from ppgm.models import RBM, VAE, FactorAnalysis
+from ppgm.models import RBM, VAE, Bernoulli, ContinuousBernoulli, FactorAnalysis
 from ppgm.posterior import Posterior
 
 HOSTS = ("pyro", "numpyro")
 ROWS = (np.random.default_rng(0).random((12, 6)) > 0.5).astype(float)
+
+Y = {"y": np.array([1.0, 2.0, 0.5], np.float32)}
 
 
 def _vae(host: str) -> ppgm.Program:
@@ -77,6 +82,98 @@ def test_chains_that_went_astray_are_told_of() -> None:
     good = str(Posterior({"z": rng.normal(size=(4, 2000, 3))}, calm))
     assert "have not mixed" not in good
     assert "never moved" in str(Posterior({"z": np.zeros((2, 50))}, stats))
+
+
+def _native(host: str, factor: float = 1.0) -> ppgm.Program:
+    """A Gaussian mean, written in a host, with `factor` times the mean as the mean of the data."""
+    ppl: Any
+    dist: Any
+    start: Any
+    if host == "pyro":
+        import pyro
+        import pyro.distributions
+        import torch
+
+        ppl, dist, start = pyro, pyro.distributions, torch.tensor(0.0)
+    else:
+        import numpyro
+        import numpyro.distributions
+
+        ppl, dist, start = numpyro, numpyro.distributions, 0.0  # NumPyro takes plain numbers
+
+    def model(y):  # noqa: ANN001, ANN202
+        mu = ppl.sample("mu", dist.Normal(0.0, 5.0))
+        with ppl.plate("data", len(y)):
+            ppl.sample("y", dist.Normal(mu * factor, 1.0), obs=y)
+
+    def guide(y):  # noqa: ANN001, ANN202
+        ppl.sample("mu", dist.Normal(ppl.param("loc", start), 1.0))
+
+    return ppgm.Program(model, guide, host=host)
+
+
+USES = {
+    "fit": lambda program: ppgm.fit(program, Y, ELBO(), steps=1),
+    "evaluate": lambda program: ppgm.evaluate(program, Y, particles=30),
+    "guide": lambda program: ppgm.infer(program, Y, Guide(draws=3)),
+    "nuts": lambda program: ppgm.infer(program, Y, NUTS(warmup=1, draws=1, chains=1)),
+    "graph": lambda program: ppgm.graph(program, Y),
+}
+every_use = pytest.mark.parametrize("use", USES)
+
+
+@every_use
+@pytest.mark.parametrize("side", ["model", "guide"])
+@pytest.mark.parametrize("host", HOSTS)
+def test_a_program_of_the_other_host_is_told(host: str, side: str, use: str) -> None:
+    (other,) = set(HOSTS) - {host}
+    mixed = dataclasses.replace(_native(host), **{side: getattr(_native(other), side)})
+    with pytest.raises(ModelError, match=rf"the {side} .* written in {other}; .*host='{other}'"):
+        USES[use](mixed)
+
+
+def test_a_guide_without_sites_is_of_any_host() -> None:
+    for host in HOSTS:
+        table = dataclasses.replace(_native(host), guide=lambda y: None).sites(Y)
+        assert table.guide == ()
+
+
+@every_use
+@pytest.mark.parametrize("host", HOSTS)
+def test_a_site_that_is_not_a_number_is_named(host: str, use: str) -> None:
+    with pytest.raises((ModelError, NonFiniteError), match="site 'y' of the model") as seen:
+        USES[use](_native(host, np.nan))
+    assert (seen.type is NonFiniteError) == (use == "fit")
+
+
+@pytest.mark.parametrize("host", HOSTS)
+def test_draws_of_a_site_that_is_not_a_number_name_it(host: str) -> None:
+    fit = as_fit(_native(host), Y)._replace(program=_native(host, np.nan))
+    with pytest.raises(ModelError, match="site 'y' of the model"):
+        ppgm.sample(fit, 3, data=Y)
+
+
+@every_use
+@pytest.mark.parametrize("host", HOSTS)
+def test_the_same_program_runs_with_numbers(host: str, use: str) -> None:
+    USES[use](_native(host))
+
+
+@pytest.mark.parametrize("use", ["fit", "evaluate", "guide", "nuts"])
+@pytest.mark.parametrize("host", HOSTS)
+def test_booleans_are_no_values_of_a_normal(host: str, use: str, monkeypatch: Any) -> None:
+    monkeypatch.setitem(Y, "y", np.array([True, False]))
+    with pytest.raises(DataError, match=r"'y' is Normal .*data\['y'\]\.astype\(float\)"):
+        USES[use](_native(host))
+
+
+@pytest.mark.parametrize("host", HOSTS)
+@pytest.mark.parametrize("likelihood", [Bernoulli(), ContinuousBernoulli()])
+def test_booleans_are_bits(host: str, likelihood: Any) -> None:
+    program = ppgm.program(VAE(6, 2, hidden=(4,), likelihood=likelihood), host=host)
+    found = (ppgm.fit(program, {"x": x}, ELBO(), steps=1) for x in (ROWS > 0.5, ROWS))
+    one, two = (fit.history["bound"] for fit in found)
+    np.testing.assert_allclose(one, two, rtol=1e-6)
 
 
 def _optional(host: str) -> ppgm.Program:
