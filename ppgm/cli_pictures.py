@@ -14,6 +14,7 @@ from ppgm import graphs, plots
 from ppgm import host as hosts
 from ppgm.cli_runs import Run
 from ppgm.errors import missing
+from ppgm.inference import GAN, ContrastiveDivergence
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -24,6 +25,13 @@ SHOWN = 12
 DRAWS = 100
 """Draws of the model that a reconstruction is the mean of."""
 
+LOSSES = {
+    GAN: "loss of each player, nats per row\n(a game: no bound, and neither need fall)",
+    ContrastiveDivergence: "log density, chains less data, nats per row\n"
+    "(its gradient trains; its value is no bound)",
+}
+"""What the losses are of objectives that have no bound."""
+
 
 def pictures(run: Run, *, seed: int = 0) -> list[Path]:
     """Draws what there is to draw of a run into its folder, and returns the files."""
@@ -33,7 +41,7 @@ def pictures(run: Run, *, seed: int = 0) -> list[Path]:
         "samples.png": lambda: draw_samples(run, seed=seed),
         "reconstructions.png": lambda: _reconstructions(run, draws, seed + 1),
         "latent.png": lambda: _latent(run, draws),
-        "graph.png": lambda: draw_graph(ppgm.graph(run.fit.program, run.split("test"))),
+        "graph.png": lambda: draw_graph(ppgm.graph(run.fit.program, run.split("train"))),
     }
     return list(_saved(run.folder, makers))
 
@@ -48,7 +56,9 @@ def save_figure(figure: "Figure", path: Path) -> Path:
 def bound_curve(run: Run) -> "Figure":
     """Draws the history of a run."""
     objective = run.fit.config["objective"]
-    return plots.curve(run.fit.history, title=f"{_name(run)}, {type(objective).__name__}")
+    losses = next((text for cls, text in LOSSES.items() if isinstance(objective, cls)), "loss")
+    title = f"{_name(run)}, {type(objective).__name__}"
+    return plots.curve(run.fit.history, title=title, losses=losses)
 
 
 def draw_samples(run: Run, count: int = 64, *, seed: int = 0) -> "Figure | None":

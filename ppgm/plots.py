@@ -40,17 +40,18 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def curve(history: Mapping[str, np.ndarray], *, title: str = "") -> "Figure":
+def curve(history: Mapping[str, np.ndarray], *, title: str = "", losses: str = "loss") -> "Figure":
     """Draws the bound by epoch, with the validation bound; or the losses where there is no bound.
 
     Args:
         history: `Fit.history`.
         title: Title of the picture.
+        losses: What the losses are, for the axis, where there is no bound.
     """
     named = {n: n.replace(".", " ") for n in _series(history)}
     lines = {label: (history["epoch"], history[name]) for name, label in named.items()}
     bound = "bound" in named
-    return _lines(lines, "nats per datum" if bound else "loss", title, clip=bound)
+    return _lines(lines, "nats per datum" if bound else losses, title, clip=bound)
 
 
 def curves(
@@ -178,7 +179,7 @@ def posterior_compare(
         raise ArgumentError(f"draws must be of the same rows and coordinates, not {sizes}")
     rows, coordinates = next(iter(sizes))
     top = 0.8 if pictures is not None else 0.0
-    figure = empty(2.0 * rows + 0.4, 0.34 * coordinates + 1.2 + top, title)
+    figure = empty(1.25 * rows + 0.6, 0.36 * coordinates + 1.2 + top, title)
     grid = figure.add_gridspec(2 if top else 1, rows, height_ratios=[0.22, 1] if top else [1])
     panels = grid.subplots(squeeze=False, sharex="row", sharey="row")
     for row in range(rows):
@@ -188,7 +189,7 @@ def posterior_compare(
     handles, labels = panels[-1, 0].get_legend_handles_labels()
     figure.legend(
         handles, labels, loc="outside lower center", ncols=len(flat), frameon=False,
-        fontsize=9, labelcolor=INK,
+        fontsize=10, labelcolor=INK,
     )  # fmt: skip
     return figure
 
@@ -245,4 +246,5 @@ def _intervals(axes: "Axes", draws: Mapping[str, np.ndarray], *, first: bool) ->
         axes.plot(mid, at, "o", ms=4, mfc="white", mec=colour, mew=1.2, label=name)
     axes.set_yticks(range(size), [f"$z_{{{i + 1}}}$" for i in range(size)])
     axes.set_ylim(size - 0.5, -0.5)
-    axes.tick_params(labelleft=first)
+    axes.tick_params(labelleft=first, labelsize=10)
+    axes.locator_params(axis="x", nbins=4)

@@ -6,8 +6,14 @@ import sys
 import numpy as np
 import pytest
 
-from ppgm import plots, tables
+import ppgm
+from ppgm import cli_pictures, plots, tables
+from ppgm.cli_data import for_model
+from ppgm.cli_runs import Run
+from ppgm.data import Dataset
 from ppgm.errors import ArgumentError
+from ppgm.inference import ELBO, GAN, ContrastiveDivergence
+from ppgm.models import RBM, VAE, Generator
 
 pytest.importorskip("matplotlib")
 
@@ -41,6 +47,29 @@ def test_curve_shows_losses_where_there_is_no_bound():
         "value": EPOCHS,
     }
     assert list(lines(plots.curve(history))) == ["critic loss", "generator loss"]
+
+
+@pytest.mark.parametrize(
+    ("declaration", "objective", "words"),
+    [
+        (Generator(3, hidden=(4,)), GAN(), "loss of each player"),
+        (RBM(3, 2), ContrastiveDivergence(), "chains less data"),
+        (VAE(3, 2, hidden=(4,)), ELBO(), "nats per datum"),
+    ],
+)
+def test_pictures_of_a_run_say_what_is_drawn_and_on_how_many_rows(
+    tmp_path, monkeypatch, declaration, objective, words
+):
+    bits = np.random.default_rng(0).integers(0, 2, (11, 3)).astype(float)
+    data = Dataset("bits", {"x": bits[:7]}, {"x": bits[7:]}, (3,), "", "")
+    data = for_model(data, type(declaration))
+    program = ppgm.program(declaration, host="pyro")
+    run = Run(tmp_path, ppgm.fit(program, data.train, objective, steps=2), data)
+    assert words in cli_pictures.bound_curve(run).axes[0].get_ylabel()
+    drawn = []
+    monkeypatch.setattr(cli_pictures, "draw_graph", drawn.append)
+    cli_pictures.pictures(run)
+    assert drawn[0].graph["plates"]["data"]["size"] == 7
 
 
 def test_curve_leaves_out_epochs_without_a_value():
@@ -120,6 +149,15 @@ def test_posteriors_side_by_side_have_their_medians(rng):
         for line in panel.lines:
             expected = np.median(draws[line.get_label()][:, row], axis=0)
             np.testing.assert_allclose(line.get_xdata(), expected)
+
+
+def test_text_beside_posteriors_can_be_read_at_the_width_of_a_page(rng):
+    figure = plots.posterior_compare({"a": rng.normal(size=(9, 6, 8))}, title="six rows")
+    figure.draw_without_rendering()
+    ticks = [t for a in figure.axes for t in (*a.get_xticklabels(), *a.get_yticklabels())]
+    texts = [*ticks, *figure.legends[0].get_texts()]
+    # on a page of 6.3 inches, at least 7 points
+    assert min(t.get_fontsize() for t in texts) * 6.3 / figure.get_figwidth() >= 7
 
 
 def test_posteriors_of_different_rows_are_refused():
