@@ -61,7 +61,7 @@ def infer(
     start = as_fit(program, arrays)
     table = start.program.sites(arrays)
     check_all_rows(table, "infer")
-    check_support(table, arrays)
+    check_support(table, arrays, start.program.declaration)
     check_params(start, arrays)
     if isinstance(method, Guide | Importance):
         check_program(table)

@@ -12,7 +12,7 @@ __all__ = [
     "plates_of_rows",
 ]
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,15 +23,8 @@ from ppgm.errors import DataError, EstimatorError, ModelError, PpgmError
 from ppgm.layouts import subsampled_plates, total_rows
 from ppgm.programs import Program
 from ppgm.rows import row_count, row_names, take
-from ppgm.sites import Site, SiteTable, check_match, tabulate
-
-SUPPORTS = {
-    "boolean": (lambda x: (x == 0) | (x == 1), "0 or 1", "binarise, or use ContinuousBernoulli"),
-    "unit_interval": (lambda x: (x >= 0) & (x <= 1), "in [0, 1]", "scale it"),
-    "nonnegative_integer": (lambda x: (x >= 0) & (x == np.floor(x)), "0, 1, 2, ...", "encode it"),
-    "positive": (lambda x: x > 0, "positive", "shift or exponentiate it"),
-}
-"""Checks of values by support: test, words for it, and what to do."""
+from ppgm.sites import SiteTable, check_match, tabulate
+from ppgm.supports import check_support
 
 
 class Bound(NamedTuple):
@@ -64,7 +57,7 @@ def bind(program: Program, source: Any, objective: Any) -> Bound:
         table = _with_minibatches(table, following_plates(program, table, batch), source.rows)
     check_program(table)
     for part in source.all_batches():
-        check_support(table, part)
+        check_support(table, part, program.declaration)
     minibatch = source.steps_per_epoch > 1
     objective.check(table, subsampled_plates(table, minibatch=minibatch))
     follow = bool(set(table.rows) & set(table.data_plates))
@@ -89,7 +82,9 @@ def _with_minibatches(table: SiteTable, names: tuple[str, ...], rows: int) -> Si
     return table._replace(plates=plates, data_plates=names)
 
 
-def check_validation(table: SiteTable, data: Mapping[str, Any]) -> dict[str, Any]:
+def check_validation(
+    table: SiteTable, data: Mapping[str, Any], declaration: Any = None
+) -> dict[str, Any]:
     """Returns validation data as arrays, checked like the data of the fit."""
     if not isinstance(data, Mapping):
         raise DataError(
@@ -97,7 +92,7 @@ def check_validation(table: SiteTable, data: Mapping[str, Any]) -> dict[str, Any
         )
     arrays = as_arrays(data)
     check_finite(arrays, " of the validation data")
-    check_support(table, arrays)
+    check_support(table, arrays, declaration)
     return arrays
 
 
@@ -123,65 +118,6 @@ def check_plates(table: SiteTable) -> None:
                     f"and axis {axis} is in no plate: declare it by a plate, or make it part of "
                     "the event by .to_event()"
                 )
-
-
-def check_support(table: SiteTable, data: Mapping[str, Any]) -> None:
-    """Checks that observed data lie in their site's support.
-
-    Raises:
-        DataError: Names the site, the first value outside, and what to do.
-    """
-    for site in table.select("model", "observed"):
-        value, rule = data.get(site.name), _rule(site)
-        if not hasattr(value, "shape"):
-            continue
-        _check_batched(site, tuple(value.shape))  # pyright: ignore[reportOptionalMemberAccess]
-        _check_bits(site, np.asarray(value))
-        if rule is None:
-            continue
-        test, words, advice = rule
-        array = np.asarray(value)
-        bad = np.argwhere(~test(array))
-        if len(bad):
-            raise DataError(
-                f"data['{site.name}'] has {len(bad)} values outside the support of site "
-                f"'{site.name}' ({site.distribution}: {words}), the first {array[tuple(bad[0])]} "
-                f"at {tuple(int(i) for i in bad[0])}: {advice}"
-            )
-
-
-def _check_bits(site: Site, value: np.ndarray) -> None:
-    """Checks that booleans are not the values of a density on numbers: torch cannot subtract them.
-
-    The continuous Bernoulli takes them: its unit interval has both ends.
-    """
-    if value.dtype.kind == "b" and not site.discrete and site.support != "unit_interval":
-        raise DataError(
-            f"data['{site.name}'] is boolean and site '{site.name}' is {site.distribution} "
-            f"(support {site.support}): give numbers, data['{site.name}'].astype(float), or make "
-            "the site a Bernoulli"
-        )
-
-
-def _check_batched(site: Site, shape: tuple[int, ...]) -> None:
-    """Checks that one row did not become the value of every row of its plates."""
-    counts = site.distribution in ("OneHotCategorical", "Multinomial")  # data may be their indices
-    if site.plates and shape and shape == site.event_shape and not counts:
-        raise DataError(
-            f"data['{site.name}'] has the shape {shape} of a single draw of site '{site.name}', "
-            f"which is in plates {site.plates}: give it an axis of rows, data['{site.name}'][None]"
-        )
-
-
-def _rule(site: Site) -> tuple[Callable[[np.ndarray], np.ndarray], str, str] | None:
-    if site.bounds is None:
-        return SUPPORTS.get(site.support)
-    low, high = site.bounds
-
-    def inside(x: np.ndarray) -> np.ndarray:
-        return (x >= low) & (x <= high) & (x == np.floor(x))
-
-    return inside, f"{low}, {low + 1}, ..., {high}", "encode it, or declare more values"
 
 
 def following_plates(

@@ -133,14 +133,14 @@ def evaluate(
     table = fit.program.sites(arrays)
     check_program(table)
     check_all_rows(table, "evaluate")
-    check_support(table, arrays)
+    check_support(table, arrays, fit.program.declaration)
     check_params(fit, arrays)
-    exact = _exact(fit, table, arrays)
+    exact, reason = _exact(fit, table, arrays)
     if not table.has_guide:
         if exact is None:
             raise EstimatorError(
-                "the program has no guide and no exact likelihood at this size: evaluate needs a "
-                "guide to draw from"
+                f"evaluate needs a guide to draw from, or an exact likelihood, and {reason}; "
+                "draws can be compared with the data without either: ppgm.sample(fit, n)"
             )
         blank = np.full(exact.shape, np.nan)
         return Evidence(exact, np.zeros(exact.shape), blank, blank, exact, 0)
@@ -154,16 +154,16 @@ def evaluate(
     return Evidence(value, error, ess, k_hat, exact, particles)
 
 
-def _exact(fit: Fit, table: SiteTable, data: Mapping[str, Any]) -> np.ndarray | None:
-    """Returns the declaration's exact log-likelihood, or None if it has none at this size."""
+def _exact(fit: Fit, table: SiteTable, data: Mapping[str, Any]) -> tuple[np.ndarray | None, str]:
+    """Returns the declaration's exact log-likelihood, or None and why there is none."""
     method = getattr(fit.program.declaration, "log_likelihood", None)
     observed = [s.name for s in table.select("model", "observed")]
     if method is None or len(observed) != 1:
-        return None
+        return None, "the program has neither"
     try:
-        return np.asarray(method(fit.params, np.asarray(data[observed[0]])))
-    except ArgumentError:  # too large to enumerate: the declaration's own limit
-        return None
+        return np.asarray(method(fit.params, np.asarray(data[observed[0]]))), ""
+    except ArgumentError as error:  # too large to enumerate: the declaration's own limit
+        return None, str(error)
 
 
 def _log_weights(

@@ -97,7 +97,7 @@ def fit(
     optimisers = optimisers_of(optimiser, objective, before)
     rows = 1.0
     if validation is not None:
-        validation = check_validation(bound.table, validation)
+        validation = check_validation(bound.table, validation, source_program.declaration)
         if bound.rows_follow:
             check_rows(validation)
         rows = validation_rows(source_program.sites(validation), bound.table)

@@ -9,8 +9,8 @@ import pytest
 import ppgm
 from ppgm.errors import DataError, EstimatorError, ModelError, NonFiniteError
 from ppgm.fits import as_fit
-from ppgm.inference import ELBO, HMC, NUTS, Guide, Importance
-from ppgm.models import RBM, VAE, Bernoulli, ContinuousBernoulli, FactorAnalysis
+from ppgm.inference import ELBO, HMC, NUTS, VIMCO, ContrastiveDivergence, Guide, Importance
+from ppgm.models import RBM, SBN, VAE, Bernoulli, ContinuousBernoulli, FactorAnalysis
 from ppgm.posterior import Posterior
 
 HOSTS = ("pyro", "numpyro")
@@ -82,6 +82,42 @@ def test_chains_that_went_astray_are_told_of() -> None:
     good = str(Posterior({"z": rng.normal(size=(4, 2000, 3))}, calm))
     assert "have not mixed" not in good
     assert "never moved" in str(Posterior({"z": np.zeros((2, 50))}, stats))
+
+
+@pytest.mark.parametrize(
+    ("declaration", "values", "words"),
+    [
+        (RBM(6, 2), ROWS / 2, "binarise='threshold'.*; RBM is for bits, VAE"),
+        (SBN(6, (2,)), ROWS / 2, "binarise='threshold'.*; SBN is for bits, VAE"),
+        (RBM(6, 2), ROWS * 3, "0 and 1; RBM is for bits, VAE.likelihood=Gaussian"),
+        (VAE(6, 2), ROWS / 2, "binarise='threshold'.* or give likelihood=ContinuousBernoulli"),
+        (VAE(6, 2), -ROWS, "or give likelihood=Gaussian.*--set likelihood=gaussian"),
+    ],
+)
+def test_advice_on_values_that_are_no_bits_fits_the_model(
+    declaration: Any, values: np.ndarray, words: str
+) -> None:
+    site = "v" if isinstance(declaration, RBM) else "x"
+    objective = {RBM: ContrastiveDivergence(), SBN: VIMCO(2), VAE: ELBO()}[type(declaration)]
+    program = ppgm.program(declaration, host="pyro")
+    with pytest.raises(DataError, match=words):
+        ppgm.fit(program, {site: values}, objective, steps=1)
+    with pytest.raises(DataError, match=words):
+        ppgm.evaluate(program, {site: values}, particles=30)
+    with pytest.raises(DataError, match=words):
+        ppgm.fit(program, {site: ROWS}, objective, steps=1, validation={site: values})
+
+
+def test_a_machine_too_large_for_its_exact_likelihood_is_told() -> None:
+    rows = np.ones((3, 21))
+    program = ppgm.program(RBM(features=21, hidden=21), host="pyro")
+    with pytest.raises(EstimatorError, match=r"exact log Z.*hidden=20 or fewer.*ppgm\.sample"):
+        ppgm.evaluate(program, {"v": rows})
+    small = ppgm.program(RBM(features=21, hidden=20), host="pyro")
+    assert ppgm.evaluate(small, {"v": rows}).particles == 0
+    bare = dataclasses.replace(_native("pyro"), guide=None)
+    with pytest.raises(EstimatorError, match="the program has neither"):
+        ppgm.evaluate(bare, Y)
 
 
 def _native(host: str, factor: float = 1.0) -> ppgm.Program:

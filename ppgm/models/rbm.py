@@ -75,8 +75,9 @@ class RBM:
         """
         if min(self.features, self.hidden) > ENUMERABLE_UNITS:
             raise ArgumentError(
-                f"an RBM of {self.features} x {self.hidden} units is too large to enumerate: one "
-                f"side must have at most {ENUMERABLE_UNITS}"
+                f"an RBM of {self.features} x {self.hidden} units is too large for the exact log "
+                f"Z, which sums over all states of one side of at most {ENUMERABLE_UNITS} units: "
+                f"take hidden={ENUMERABLE_UNITS} or fewer for an exact log p(v)"
             )
         return rbm.log_density(np.asarray(v, float), self.exact_model(params))
 
