@@ -28,6 +28,8 @@ _BUILT_IN = {
     },
     "guides": {
         "gaussian": "ppgm.guides.gaussian:Gaussian",
+        "low-rank": "ppgm.guides.low_rank:LowRank",
+        "rank-one": "ppgm.guides.rank_one:RankOne",
     },
     "objectives": {
         "elbo": "ppgm.inference.elbo:ELBO",

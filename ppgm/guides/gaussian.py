@@ -3,12 +3,15 @@ r"""Gaussian posteriors with independent coordinates.
 .. math:: q(z | x) = N(\mu(x), \mathrm{diag}(\sigma^2(x))), \quad (\mu, \log \sigma) = c(x)
 """
 
-__all__ = ["Family", "Gaussian"]
+__all__ = ["FAMILIES", "Family", "Gaussian"]
 
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from ppgm.ops import Array
+
+FAMILIES = ("Gaussian", "RankOne", "LowRank")
+"""Names of the families that ppgm has."""
 
 
 class Family(Protocol):

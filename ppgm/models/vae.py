@@ -16,14 +16,13 @@ from typing import Any
 from ppgm.distributions import standard_normal
 from ppgm.domains import check_size, check_widths
 from ppgm.errors import ArgumentError
-from ppgm.guides.gaussian import Family, Gaussian
+from ppgm.guides.gaussian import FAMILIES, Family, Gaussian
 from ppgm.models.likelihoods import Bernoulli, Likelihood
 from ppgm.models.parts import check_part
 from ppgm.nets import MLP, Network
 from ppgm.ops import Array
 
 LIKELIHOODS = ("Bernoulli", "ContinuousBernoulli", "Gaussian", "Categorical")
-FAMILIES = ("Gaussian",)
 
 
 @dataclass(frozen=True)
@@ -35,7 +34,7 @@ class VAE:
         latent: Number of latent coordinates L.
         hidden: Widths of the decoder's hidden layers; the encoder has them in reverse.
         likelihood: Distribution of a row given the decoder's outputs.
-        posterior: Family of the guide.
+        posterior: Family of the guide: one of `ppgm.guides`.
         decoder: Network to use in place of the MLP, from `latent` to the likelihood's size.
         encoder: Network to use in place of the MLP, from `features` to the posterior's context.
     """
