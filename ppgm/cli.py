@@ -19,11 +19,15 @@ from ppgm.cli_fit import fit
 from ppgm.cli_graph import graph
 from ppgm.errors import NonFiniteError, PpgmError
 
-DIVERGED = (
-    "try a smaller --rate, --optimiser-option clip_norm=1, or check the data's scale; nothing was "
-    "saved"
-)
-"""What a shell can do about a `NonFiniteError`."""
+DIVERGED = {
+    "fit": "try a smaller --rate, --optimiser-option clip_norm=1, or check the data's scale; "
+    "nothing was saved",
+    "infer": "try a smaller --option optimiser.rate=R, --option optimiser.clip_norm=1, or check "
+    "the data's scale; nothing was saved",
+    "demo": "its rates are set for all seeds: try another --seed or --host; what was trained "
+    "before is in the folder of --out",
+}
+"""What a shell can do about a `NonFiniteError`, by command."""
 
 
 class Commands(click.Group):
@@ -34,7 +38,8 @@ class Commands(click.Group):
         try:
             return super().invoke(ctx)
         except NonFiniteError as error:
-            return _fail(ctx, f"{error.fact}: {DIVERGED}")
+            advice = DIVERGED.get(ctx.invoked_subcommand or "", "check the data's scale")
+            return _fail(ctx, f"{error.fact}: {advice}")
         except PpgmError as error:
             return _fail(ctx, str(error))
         except KeyboardInterrupt:

@@ -16,7 +16,7 @@ from ppgm import cli_data, registry
 from ppgm.cli import cli
 from ppgm.cli_pairs import paired
 from ppgm.cli_values import assignments, build
-from ppgm.errors import ArgumentError, DataError
+from ppgm.errors import ArgumentError, DataError, NonFiniteError
 from ppgm.evaluation import Evidence
 from ppgm.inference import GAN, IWAE
 from ppgm.models import VAE
@@ -169,6 +169,26 @@ def test_a_diverged_fit_is_told_to_a_shell(tmp_path):
     assert "nothing was saved" in line
     assert "error's" not in line
     assert not folder.exists()
+
+
+def test_a_diverged_tour_is_told_what_it_has(tmp_path, monkeypatch):
+    def diverge(*args, **kwargs):
+        raise NonFiniteError("bound is nan in step 3", None, "try a smaller learning rate")
+
+    monkeypatch.setattr("ppgm.demo.run", diverge)
+    line = fails("demo", "--out", tmp_path)
+    assert line.startswith("error: bound is nan in step 3: ")
+    given = {word.rstrip(";:.") for word in line.split() if word.startswith("--")}
+    assert given == {"--seed", "--host", "--out"}
+    assert given <= {option for p in cli.commands["demo"].params for option in p.opts}
+
+
+def test_a_diverged_inference_is_told_what_it_has(runs, tmp_path):
+    rates = ["--option", "optimiser=sgd", "--option", "optimiser.rate=1e38"]
+    args = ["--method", "svi", "--option", "objective=elbo", "--option", "steps=20", *rates]
+    line = fails("infer", runs / "a", *args, "--rows", 3, "--out", tmp_path / "p.nc")
+    assert "--option optimiser.rate=R" in line
+    assert not (tmp_path / "p.nc").exists()
 
 
 def test_a_run_is_not_replaced_unasked(runs):
