@@ -15,7 +15,7 @@ import numpy as np
 
 from ppgm import diagnostics
 from ppgm import host as hosts
-from ppgm.errors import EstimatorError, ModelError
+from ppgm.errors import ArgumentError, EstimatorError, ModelError
 from ppgm.fits import Fit
 from ppgm.inference.methods import Importance
 from ppgm.layouts import make_layout
@@ -72,6 +72,12 @@ def resample(
 ) -> Posterior:
     """Resamples draws of the guide by self-normalised weights, each row on its own."""
     _require_guide(table, "Importance")
+    if method.particles < diagnostics.FEWEST:
+        raise ArgumentError(
+            f"Importance: particles must be at least {diagnostics.FEWEST} for k-hat, not "
+            f"{method.particles}: of fewer weights nobody can say how far to trust the draws; "
+            "Guide(draws=...) draws without weights"
+        )
     values, stats, likelihood = _guide_draws(source, data, table, method.particles, seed)
     log_w = stats["log_weight"].astype(float)
     chosen = _choose(log_w, method.draws, np.random.default_rng(seed))
@@ -81,12 +87,11 @@ def resample(
         plates = sites[name].plates if name in sites else table.rows
         return _take_rows(name, value, chosen, plates, table)
 
-    k_hat = diagnostics.pareto_k(log_w) if len(log_w) >= diagnostics.FEWEST else None
     return Posterior(
         {n: pick(n, v)[None] for n, v in values.items()},
         {n: pick(n, v)[None] for n, v in stats.items()},
         {n: pick(n, v)[None] for n, v in likelihood.items()},
-        k_hat=k_hat,
+        k_hat=diagnostics.pareto_k(log_w),
         attrs={"iid_draws": True, "num_particles": method.particles},
     )
 

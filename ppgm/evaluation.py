@@ -50,7 +50,8 @@ class Evidence(NamedTuple):
         row_errors: Their Monte Carlo standard errors, ``(N,)``.
         ess: Effective sample size of each row's weights, ``(N,)``, of `particles`; NaN where
             the exact value stands in for an estimate.
-        k_hat: Shape of each row's weight tail, ``(N,)``: below 0.7 is usable; NaN likewise.
+        k_hat: Shape of each row's weight tail, ``(N,)``: up to `diagnostics.good_k` of the
+            particles is usable; NaN likewise.
         exact: The exact log p(x) where the model has it, ``(N,)``, or None.
         particles: Number of draws K.
     """
@@ -85,14 +86,14 @@ class Evidence(NamedTuple):
                 f"exact log p(x) = {self.mean:.3f} +- {self.standard_error:.3f} nats per row "
                 f"({self.log_likelihood.size} rows)"
             )
-        rows, good = self.log_likelihood.size, diagnostics.good_k(self.particles)
-        bad = int((self.k_hat > good).sum())
+        rows, limit = self.log_likelihood.size, diagnostics.limit(self.particles)
+        bad = int((self.k_hat > diagnostics.good_k(self.particles)).sum())
         lines = [
             f"log p(x) = {self.mean:.3f} +- {self.standard_error:.3f} nats per row "
             f"({rows} rows, {self.particles} particles, Monte Carlo error "
             f"{self.monte_carlo_error:.3f})",
             f"effective sample size: median {np.median(self.ess):.0f}, least {self.ess.min():.0f}",
-            f"k-hat: median {np.median(self.k_hat):.2f}, above {good:.2f} in {bad} of {rows} rows"
+            f"k-hat: median {np.median(self.k_hat):.2f}, above {limit} in {bad} of {rows} rows"
             + (": more particles, or a better guide, before trusting them" if bad else ""),
         ]
         if self.exact is not None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ppgm import diagnostics
 from ppgm.errors import MissingDependencyError, missing
 
 if TYPE_CHECKING:
@@ -17,9 +18,6 @@ FEWEST_DRAWS = 4
 
 MIXED = 1.01
 """Largest r_hat of chains that have mixed (Vehtari et al., 2021)."""
-
-UNRELIABLE = 0.7
-"""Above this k-hat, importance weights do not correct the draws (Vehtari et al., 2024)."""
 
 
 def summary(posterior: "Posterior") -> str:
@@ -49,7 +47,7 @@ def _quality(posterior: "Posterior") -> list[str]:
     if k_hat is None:
         k_hat = {}
     lines = [
-        _k_line(name, np.asarray(k))
+        _k_line(name, np.asarray(k), _weighted(posterior))
         for name, k in (k_hat if isinstance(k_hat, Mapping) else {"k-hat": k_hat}).items()
     ]
     if "diverging" in posterior.sample_stats:
@@ -96,11 +94,18 @@ def _mixing(posterior: "Posterior") -> tuple[float, float]:
     return max(worst), min(float(np.min(np.asarray(ess[n]))) for n in ess.data_vars)
 
 
-def _k_line(name: str, k: np.ndarray) -> str:
+def _weighted(posterior: "Posterior") -> int:
+    """Returns the number of weights that k-hat is of: particles, or the draws of all chains."""
+    sizes = [int(np.prod(np.shape(v)[:2])) for v in posterior.draws.values()]
+    found = int(posterior.attrs.get("num_particles", max(sizes, default=0)))
+    return max(found, diagnostics.FEWEST)  # of fewer there is no k-hat
+
+
+def _k_line(name: str, k: np.ndarray, draws: int) -> str:
     if not k.size:
         return f"{name}: no rows"
-    bad = int(np.sum(~(k <= UNRELIABLE)))
-    warning = f"{bad} above {UNRELIABLE} or NaN: do not trust the draws there"
+    bad = int(np.sum(~(k <= diagnostics.good_k(draws))))
+    warning = f"{bad} above {diagnostics.limit(draws)} or NaN: do not trust the draws there"
     verdict = warning if bad else "all good"
     return f"{name}: {_range(k[~np.isnan(k)])} over {k.size} row{'s' * (k.size != 1)}, {verdict}"
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import ppgm
-from ppgm.errors import DataError, EstimatorError, ModelError, NonFiniteError
+from ppgm.errors import ArgumentError, DataError, EstimatorError, ModelError, NonFiniteError
 from ppgm.fits import as_fit
 from ppgm.inference import ELBO, HMC, NUTS, VIMCO, ContrastiveDivergence, Guide, Importance
 from ppgm.models import RBM, SBN, VAE, Bernoulli, ContinuousBernoulli, FactorAnalysis
@@ -41,6 +41,15 @@ def test_one_row_is_not_spread_over_as_many_rows_as_it_has_columns(host: str) ->
         ppgm.evaluate(program, one, particles=50)
     with pytest.raises(DataError, match=r"data\['x'\]\[None\]"):
         ppgm.fit(program, one, ELBO(), steps=1, batch_size=None)
+
+
+@pytest.mark.parametrize("host", HOSTS)
+def test_importance_needs_weights_enough_to_be_judged(host: str) -> None:
+    for particles in (1, 24):
+        with pytest.raises(ArgumentError, match=rf"at least 25 for k-hat, not {particles}: .*Gui"):
+            ppgm.infer(_vae(host), {"x": ROWS}, Importance(particles=particles))
+    found = ppgm.infer(_vae(host), {"x": ROWS}, Importance(particles=25, draws=3))
+    assert np.shape(found.k_hat) == (12,)
 
 
 @pytest.mark.parametrize("host", HOSTS)

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from ppgm.errors import ArgumentError, MissingDependencyError, StorageError
+from ppgm.evaluation import Evidence
 from ppgm.posterior import Posterior, load
 
 az = pytest.importorskip("arviz")
@@ -233,7 +234,7 @@ def test_mean_and_sd() -> None:
 def test_text_summary_says_what_can_be_trusted() -> None:
     text = str(schools())
     assert "2 x 100 draws (svi, IWAE(particles=5), host numpyro, seed 7)" in text
-    assert "0.1 .. 0.75 over 4 rows, 2 above 0.7 or NaN: do not trust" in text
+    assert "0.1 .. 0.75 over 4 rows, 2 above 0.57, the limit for 200 draws, or NaN: do not" in text
     assert "ESS and MCSE: not applicable" in text
     assert "4 x 2" in text
     assert repr(schools()) == "<Posterior theta[2, 100, 4, 2], mu[2, 100]>"
@@ -241,7 +242,21 @@ def test_text_summary_says_what_can_be_trusted() -> None:
     markov = str(Posterior({"z": np.zeros((1, 2))}, attrs={"iid_draws": False}))
     assert "not applicable" not in markov
     assert "k-hat" not in markov
-    assert "all good" in str(Posterior({"z": np.zeros((1, 2))}, k_hat=np.array([0.3])))
+    assert "all good" in str(Posterior({"z": np.zeros((1, 2))}, k_hat=np.array([0.28])))
+
+
+@pytest.mark.parametrize(("particles", "limit"), [(100, 0.5), (1000, 2 / 3), (5000, 0.7)])
+def test_posteriors_and_evidence_have_one_limit_of_k_hat(particles: int, limit: float) -> None:
+    words = f"{limit:.2f}, the limit for {particles} draws,"
+    for k, bad in ((limit - 0.01, 0), (limit + 0.01, 1)):
+        ones, k_hat = np.ones(1), np.full(1, k)
+        assert f"above {words} in {bad} of 1" in str(
+            Evidence(ones, ones, ones, k_hat, None, particles)
+        )
+        for shape, attrs in (((1, 40), {"num_particles": particles}), ((2, particles // 2), {})):
+            text = str(Posterior({"z": np.zeros(shape)}, k_hat=k_hat, attrs=attrs))
+            assert (f"1 above {words} or NaN" in text) == bool(bad)
+            assert ("all good" in text) != bool(bad)
 
 
 def test_missing_arviz_names_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
