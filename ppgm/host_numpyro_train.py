@@ -15,9 +15,10 @@ import numpy as np
 import numpyro
 import optax
 from jax import Array
+from numpyro.optim import _NumPyroOptim
 
 from ppgm.batches import CHUNK, Steps
-from ppgm.errors import ArgumentError, ModelError
+from ppgm.errors import ModelError
 from ppgm.host_numpyro_keys import JaxRng
 from ppgm.host_numpyro_ops import to_array, to_numpy
 from ppgm.host_numpyro_run import constrain, flatten, open_setup, unconstrain, unflatten
@@ -25,7 +26,7 @@ from ppgm.host_numpyro_runner import NumpyroRunner
 from ppgm.inference.objective import AbstractObjective, Player
 from ppgm.layouts import make_layout
 from ppgm.nets_equinox import build
-from ppgm.optimisers import SGD, Adam, AdamW, RMSprop
+from ppgm.optimisers import SGD, Adam, AdamW, RMSprop, refusal
 from ppgm.programs import Program
 from ppgm.rows import row_names
 from ppgm.sites import SiteTable
@@ -345,12 +346,11 @@ def _optimiser(spec: Any) -> optax.GradientTransformation:
             made = optax.sgd(spec.rate, spec.momentum or None)
         case RMSprop():
             made = optax.rmsprop(spec.rate, spec.decay, spec.eps, eps_in_sqrt=False)
+        case _NumPyroOptim() | type():  # they have the two methods as well, which take others
+            raise refusal(spec, "an optax transformation such as optax.adam(1e-3)")
         case _ if hasattr(spec, "init") and hasattr(spec, "update"):
             made = spec
         case _:
-            raise ArgumentError(
-                "optimiser must be one of ppgm.optimisers or an optax transformation, not "
-                f"{type(spec).__name__}"
-            )
+            raise refusal(spec, "an optax transformation such as optax.adam(1e-3)")
     norm = getattr(spec, "clip_norm", None)
     return made if norm is None else optax.chain(optax.clip_by_global_norm(norm), made)

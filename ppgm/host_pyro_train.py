@@ -11,17 +11,18 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyro
 import torch
+from pyro.optim import PyroOptim
 from torch import Tensor
 
 from ppgm.batches import Steps
-from ppgm.errors import ArgumentError, ModelError
+from ppgm.errors import ModelError
 from ppgm.host_pyro_ops import to_numpy, to_tensor
 from ppgm.host_pyro_session import PyroRunner, open_session, seeded_rng
 from ppgm.host_pyro_trace import canonical
 from ppgm.inference.objective import AbstractObjective
 from ppgm.layouts import make_layout
 from ppgm.nets_torch import build
-from ppgm.optimisers import SGD, Adam, AdamW, RMSprop
+from ppgm.optimisers import SGD, Adam, AdamW, RMSprop, refusal
 from ppgm.programs import Program
 from ppgm.rows import row_names
 from ppgm.sites import SiteTable
@@ -327,18 +328,30 @@ def _optimiser(spec: Any, leaves: list[Tensor]) -> torch.optim.Optimizer:
             made = torch.optim.SGD(leaves, spec.rate, spec.momentum)
         case RMSprop():
             made = torch.optim.RMSprop(leaves, spec.rate, spec.decay, spec.eps)
-        case _ if callable(spec):
-            made = spec(leaves)
         case _:
-            made = None
-    if not isinstance(made, torch.optim.Optimizer):
-        raise ArgumentError(
-            "optimiser must be one of ppgm.optimisers or a function from parameters to a "
-            f"torch.optim optimiser, not {type(spec).__name__}"
-        )
+            made = _own_optimiser(spec, leaves)
     norm = getattr(spec, "clip_norm", None)
     if norm is not None:
         made.register_step_pre_hook(lambda *_: _clip(leaves, norm))
+    return made
+
+
+def _own_optimiser(spec: Any, leaves: list[Tensor]) -> torch.optim.Optimizer:
+    """Calls the user's function from parameters to an optimiser."""
+    wanted = (
+        "a function from parameters to a torch.optim optimiser, such as "
+        "lambda p: torch.optim.Adam(p, lr=1e-3)"
+    )
+    own_class = isinstance(spec, type) and issubclass(spec, Adam | AdamW | SGD | RMSprop)
+    if own_class or isinstance(spec, PyroOptim) or not callable(spec):
+        raise refusal(spec, wanted)
+    call: Any = spec
+    try:
+        made = call(leaves)
+    except Exception as error:
+        raise refusal(spec, wanted, f" (it raised {type(error).__name__}: {error})") from error
+    if not isinstance(made, torch.optim.Optimizer):
+        raise refusal(spec, wanted, f" (it returned {type(made).__name__})")
     return made
 
 

@@ -4,12 +4,35 @@
 from parameters to a ``torch.optim`` optimiser.
 """
 
-__all__ = ["SGD", "Adam", "AdamW", "RMSprop"]
+__all__ = ["SGD", "Adam", "AdamW", "RMSprop", "refusal"]
 
 from dataclasses import dataclass
 from typing import Any
 
 from ppgm.domains import check_number
+from ppgm.errors import ArgumentError
+
+
+def refusal(given: Any, wanted: str, why: str = "") -> ArgumentError:
+    """Returns the error for what is no optimiser on a host.
+
+    Args:
+        given: What was given.
+        wanted: What the host takes beside the classes of this module.
+        why: What came of trying it.
+    """
+    source = type(given).__module__
+    what = f"{source.partition('.')[0]}'s {type(given).__name__}"
+    if source.startswith(("pyro.optim", "numpyro.optim")):
+        what += f", which works in {source.partition('.')[0]}'s own SVI only"
+    elif isinstance(given, type):
+        what = f"the class {given.__name__}: call it"
+    elif source == "builtins":
+        what = getattr(given, "__name__", repr(given))
+    return ArgumentError(
+        "optimiser must be one of ppgm.optimisers, such as Adam(rate=1e-3), or "
+        f"{wanted}, not {what}{why}"
+    )
 
 
 def _check(optimiser: Any, *, decays: tuple[str, ...] = ()) -> None:

@@ -33,6 +33,39 @@ def test_options_of_a_fit(host, options, words):
         trained(host, **options)
 
 
+def unusable(host):
+    """Optimisers that `ppgm.fit` does not take on a host, each with words of its refusal."""
+    for name in ("numpyro.optim", "optax", "pyro.optim", "torch"):
+        pytest.importorskip(name)
+    import numpyro.optim
+    import optax
+    import pyro.optim
+    import torch
+
+    common = [
+        (pyro.optim.Adam({"lr": 1e-3}), "pyro's PyroOptim, which works in pyro's own SVI only"),
+        (numpyro.optim.Adam(1e-3), "numpyro's Adam, which works in numpyro's own SVI only"),
+        (Adam, "the class Adam: call it"),
+        ("adam", "not 'adam'"),
+        (optax.adam, "adam"),
+    ]
+    if host == "pyro":
+        return [*common, (optax.adam(1e-3), "GradientTransformation"),
+                (lambda p: torch.optim.Adam(p, lr=-1), "it raised ValueError: Invalid learn"),
+                (lambda p: 3, "it returned int")]  # fmt: skip
+    return [*common, (numpyro.optim.Adam, "the class Adam: call it"),
+            (torch.optim.Adam, "the class Adam: call it")]  # fmt: skip
+
+
+def test_what_is_no_optimiser_is_refused_with_what_is(host):
+    example = {"pyro": "torch.optim.Adam(p, lr=1e-3)", "numpyro": "optax.adam(1e-3)"}[host]
+    for optimiser, words in unusable(host):
+        with pytest.raises(ArgumentError, match=re.escape(words)) as seen:
+            trained(host, optimiser=optimiser)
+        assert f"Adam(rate=1e-3), or {'a' if host == 'pyro' else 'an'} " in str(seen.value)
+        assert example in str(seen.value)
+
+
 def test_callbacks_may_come_from_a_generator(host):
     seen = []
     trained(host, callbacks=(f for f in [seen.append]))
