@@ -22,6 +22,7 @@ _BUILT_IN = {
     "models": {
         "vae": "ppgm.models.vae:VAE",
         "factor-analysis": "ppgm.models.factor_analysis:FactorAnalysis",
+        "dlgm": "ppgm.models.dlgm:DLGM",
         "sbn": "ppgm.models.sbn:SBN",
         "generator": "ppgm.models.generator:Generator",
         "rbm": "ppgm.models.rbm:RBM",

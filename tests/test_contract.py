@@ -24,6 +24,7 @@ from ppgm.inference import (
 )
 from ppgm.inference.objective import AbstractBound
 from ppgm.models import (
+    DLGM,
     RBM,
     SBN,
     VAE,
@@ -47,6 +48,7 @@ BITS = (RNG.random((3, 4)) < 0.5).astype(float)
 BUILT_IN: dict[str, Any] = {
     "vae": (VAE(4, 2, hidden=(3,)), {"x": BITS}),
     "factor-analysis": (FactorAnalysis(4, 2), {"x": REAL}),
+    "dlgm": (DLGM(4, (2, 2), (3,), structure="top-down"), {"x": BITS}),
     "sbn": (SBN(4, (3, 2)), {"x": BITS}),
     "generator": (Generator(4, hidden=(3,), activation="tanh"), {"x": REAL}),
     "rbm": (RBM(4, 3), {"v": BITS}),

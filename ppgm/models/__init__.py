@@ -1,6 +1,7 @@
 """Models of the literature, as declarations that run on both hosts."""
 
 __all__ = [
+    "DLGM",
     "RBM",
     "SBN",
     "VAE",
@@ -12,6 +13,7 @@ __all__ = [
     "Generator",
 ]
 
+from ppgm.models.dlgm import DLGM
 from ppgm.models.factor_analysis import FactorAnalysis
 from ppgm.models.generator import Generator
 from ppgm.models.likelihoods import Bernoulli, Categorical, ContinuousBernoulli, Gaussian

@@ -1,8 +1,8 @@
 """Parts of declarations: likelihoods of decoders, families of guides."""
 
-__all__ = ["beside", "check_part"]
+__all__ = ["affine_of", "beside", "check_choice", "check_part"]
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -33,6 +33,28 @@ def check_part(name: str, value: Any, method: str, choices: Iterable[str]) -> No
         f"{name} must be {', '.join(f'{n}(...)' for n in known)} or an object with the same "
         f"methods, not {what}{hint}"
     )
+
+
+def check_choice(owner: Any, name: str, choices: tuple[str, ...]) -> None:
+    """Checks that a field is one of a few words.
+
+    Raises:
+        ArgumentError: Names the class, the field, the choices and the value.
+    """
+    value = getattr(owner, name)
+    if value not in choices:
+        hint = did_you_mean(value, choices) if isinstance(value, str) else ""
+        raise ArgumentError(
+            f"{type(owner).__name__}: {name} must be one of {', '.join(map(repr, choices))}, "
+            f"not {value!r}{hint}"
+        )
+
+
+def affine_of(ppl: Any, net: Callable[[Array], Array], inputs: int) -> tuple[Array, Array]:
+    """Returns weight ``(outputs, inputs)`` and bias ``(outputs,)`` of an affine network."""
+    xp = ppl.np
+    bias = net(xp.zeros(inputs))
+    return (net(xp.eye(inputs)) - bias).T, bias
 
 
 def beside(ppl: Any, *arrays: Array) -> Array:
