@@ -14,7 +14,13 @@ import numpy as np
 from ppgm import host as hosts
 from ppgm.answers_guide import draw, resample
 from ppgm.arrays import as_array
-from ppgm.checking import check_all_rows, check_finite, check_program, check_support
+from ppgm.checking import (
+    check_all_rows,
+    check_declared,
+    check_finite,
+    check_program,
+    check_support,
+)
 from ppgm.errors import ArgumentError, EstimatorError
 from ppgm.failures import explained
 from ppgm.fits import Fit, as_fit
@@ -56,6 +62,7 @@ def infer(
         EstimatorError: If the method cannot be right for the program; names the site.
         DataError: As `ppgm.fit`.
     """
+    check_declared(program, data)
     arrays = {name: as_array(name, value) for name, value in data.items()}
     check_finite(arrays)
     start = as_fit(program, arrays)

@@ -4,6 +4,7 @@ __all__ = [
     "Bound",
     "bind",
     "check_all_rows",
+    "check_declared",
     "check_finite",
     "check_program",
     "following_plates",
@@ -52,11 +53,13 @@ def bind(program: Program, source: Any, objective: Any) -> Bound:
         objective: The objective.
     """
     batch = source.sample_rows()
+    check_declared(program, batch)
     table = program.sites(batch)
     if source.batch_size is not None:
         table = _with_minibatches(table, following_plates(program, table, batch), source.rows)
     check_program(table)
     for part in source.all_batches():
+        check_declared(program, part)
         check_support(table, part, program.declaration)
     minibatch = source.steps_per_epoch > 1
     objective.check(table, subsampled_plates(table, minibatch=minibatch))
@@ -94,6 +97,19 @@ def check_validation(
     check_finite(arrays, " of the validation data")
     check_support(table, arrays, declaration)
     return arrays
+
+
+def check_declared(source: Any, data: Any) -> None:
+    """Lets a declaration refuse data by its method `check_data`, given them as they came.
+
+    Args:
+        source: A program or a fit.
+        data: Data by name, not yet turned into arrays; anything else is left alone.
+    """
+    program = getattr(source, "program", source)
+    check = getattr(getattr(program, "declaration", None), "check_data", None)
+    if check is not None and isinstance(data, Mapping):
+        check(data)
 
 
 def check_program(table: SiteTable) -> None:

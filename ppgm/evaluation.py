@@ -24,6 +24,7 @@ from ppgm import host as hosts
 from ppgm.arrays import as_array
 from ppgm.checking import (
     check_all_rows,
+    check_declared,
     check_finite,
     check_program,
     check_support,
@@ -126,6 +127,7 @@ def evaluate(
             subsample of its rows.
         DataError: As `ppgm.fit`.
     """
+    check_declared(fit, data)
     arrays = {name: as_array(name, value) for name, value in data.items()}
     check_finite(arrays)
     if chunk is not None and chunk < 1:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from ppgm import host as hosts
-from ppgm.checking import bind, check_validation
+from ppgm.checking import bind, check_declared, check_validation
 from ppgm.fit_arguments import (
     check_callbacks,
     check_counts,
@@ -90,6 +90,7 @@ def fit(
     objective, seed = defaults(before, objective, seed)
     check_counts(epochs=epochs, steps=steps, batch_size=batch_size)
     callbacks = check_callbacks(callbacks)
+    check_declared(program, data)
     source = open_source(data, batch_size, seed)
     bound = bind(source_program, source, objective)
     if before is not None:
@@ -97,6 +98,7 @@ def fit(
     optimisers = optimisers_of(optimiser, objective, before)
     rows = 1.0
     if validation is not None:
+        check_declared(program, validation)
         validation = check_validation(bound.table, validation, source_program.declaration)
         if bound.rows_follow:
             check_rows(validation)

@@ -19,6 +19,7 @@ import numpy as np
 
 from ppgm import host as hosts
 from ppgm.arrays import as_arrays, check_finite
+from ppgm.checking import check_declared
 from ppgm.errors import ArgumentError
 from ppgm.fits import Fit
 from ppgm.predicting_plan import Plan, choose, make_plan, records
@@ -87,6 +88,7 @@ def predict(
         ModelError: If latents have to be drawn by the guide and it cannot do without the site.
         DataError: As `ppgm.fit`.
     """
+    check_declared(fit, data)
     arrays = as_arrays(data)
     check_finite(arrays)
     if isinstance(draws, bool) or not isinstance(draws, int) or draws < 1:

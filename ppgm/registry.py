@@ -24,6 +24,9 @@ _BUILT_IN = {
         "factor-analysis": "ppgm.models.factor_analysis:FactorAnalysis",
         "dlgm": "ppgm.models.dlgm:DLGM",
         "sbn": "ppgm.models.sbn:SBN",
+        "m1": "ppgm.models.m1:M1",
+        "m2": "ppgm.models.m2:M2",
+        "m1m2": "ppgm.models.m1m2:M1M2",
         "generator": "ppgm.models.generator:Generator",
         "rbm": "ppgm.models.rbm:RBM",
     },
@@ -40,6 +43,8 @@ _BUILT_IN = {
         "vimco": "ppgm.inference.vimco:VIMCO",
         "gan": "ppgm.inference.gan:GAN",
         "cd": "ppgm.inference.contrastive:ContrastiveDivergence",
+        "semi-supervised": "ppgm.inference.semi_supervised:SemiSupervised",
+        "classification": "ppgm.inference.semi_supervised:Classification",
         "sum": "ppgm.inference.objective:Sum",
     },
     "methods": {

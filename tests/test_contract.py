@@ -19,12 +19,17 @@ from ppgm.inference import (
     STL,
     VIMCO,
     Anneal,
+    Classification,
     ContrastiveDivergence,
     Renyi,
+    SemiSupervised,
 )
 from ppgm.inference.objective import AbstractBound
 from ppgm.models import (
     DLGM,
+    M1,
+    M1M2,
+    M2,
     RBM,
     SBN,
     VAE,
@@ -44,12 +49,16 @@ from ppgm.testing.contract import (
 RNG = np.random.default_rng(0)
 REAL = RNG.normal(size=(3, 4))
 BITS = (RNG.random((3, 4)) < 0.5).astype(float)
+LABELS = np.array([1, -1, 1])
 
 BUILT_IN: dict[str, Any] = {
     "vae": (VAE(4, 2, hidden=(3,)), {"x": BITS}),
     "factor-analysis": (FactorAnalysis(4, 2), {"x": REAL}),
     "dlgm": (DLGM(4, (2, 2), (3,), structure="top-down"), {"x": BITS}),
     "sbn": (SBN(4, (3, 2)), {"x": BITS}),
+    "m1": (M1(4, 2, hidden=(3,)), {"x": BITS}),
+    "m2": (M2(4, 3, 2, hidden=(3,), prior="learnt"), {"x": BITS, "y": LABELS}),
+    "m1m2": (M1M2(4, 3, 2, 1, hidden=(3,)), {"x": BITS, "y": LABELS}),
     "generator": (Generator(4, hidden=(3,), activation="tanh"), {"x": REAL}),
     "rbm": (RBM(4, 3), {"v": BITS}),
     "elbo": ELBO(particles=2),
@@ -61,6 +70,8 @@ BUILT_IN: dict[str, Any] = {
     "vimco": VIMCO(particles=3),
     "gan": GAN(critic=MLP(3, (4,), 1)),
     "cd": ContrastiveDivergence(),
+    "semi-supervised": SemiSupervised(weight=2.0),
+    "classification": Classification(),
     "sum": 2.0 * ELBO() + 0.1 * GAN(critic=MLP(3, (4,), 1)),
 }
 

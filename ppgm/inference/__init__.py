@@ -10,10 +10,12 @@ __all__ = [
     "SVI",
     "VIMCO",
     "Anneal",
+    "Classification",
     "ContrastiveDivergence",
     "Guide",
     "Importance",
     "Renyi",
+    "SemiSupervised",
     "Sum",
 ]
 
@@ -24,5 +26,6 @@ from ppgm.inference.iwae import IWAE
 from ppgm.inference.methods import HMC, NUTS, SVI, Guide, Importance
 from ppgm.inference.objective import Sum
 from ppgm.inference.renyi import Renyi
+from ppgm.inference.semi_supervised import Classification, SemiSupervised
 from ppgm.inference.stl import STL
 from ppgm.inference.vimco import VIMCO

@@ -2,6 +2,9 @@
 
 __all__ = [
     "DLGM",
+    "M1",
+    "M1M2",
+    "M2",
     "RBM",
     "SBN",
     "VAE",
@@ -11,12 +14,16 @@ __all__ = [
     "FactorAnalysis",
     "Gaussian",
     "Generator",
+    "features",
 ]
 
 from ppgm.models.dlgm import DLGM
 from ppgm.models.factor_analysis import FactorAnalysis
 from ppgm.models.generator import Generator
 from ppgm.models.likelihoods import Bernoulli, Categorical, ContinuousBernoulli, Gaussian
+from ppgm.models.m1 import M1, features
+from ppgm.models.m1m2 import M1M2
+from ppgm.models.m2 import M2
 from ppgm.models.rbm import RBM
 from ppgm.models.sbn import SBN
 from ppgm.models.vae import VAE

@@ -4,7 +4,7 @@ The modules are namespaces; all of them are numpy in float64, and none imports a
 of check need no statistics and no tolerance above rounding:
 
 - a closed form or an enumeration of the same quantity (`linear_gaussian`, `sbn`, `rbm`, `jsd`,
-  `densities`, and `weights` for the mathematics of an objective alone);
+  `semi_supervised`, `densities`, and `weights` for the mathematics of an objective alone);
 - the exact posterior as the guide, where every importance weight is `p(x)`
   (`linear_gaussian.exact_guide`);
 - `cubature` points in place of noise, which make the gradient of an ELBO exact;
@@ -21,6 +21,7 @@ from ppgm.testing import (
     linear_gaussian,
     rbm,
     sbn,
+    semi_supervised,
     weights,
 )
 
@@ -34,5 +35,6 @@ __all__ = [
     "linear_gaussian",
     "rbm",
     "sbn",
+    "semi_supervised",
     "weights",
 ]

@@ -81,11 +81,14 @@ def initial(run: Program, data: Data) -> dict[str, np.ndarray]:
 def draws(run: Program, data: Data, table: SiteTable, count: int) -> dict[str, np.ndarray]:
     """Returns draws of the latents, by the guide if there is one."""
     side = "guide" if table.has_guide else "model"
-    latent = {s.name for s in table.select(side, "latent")}
-    if not latent:
+    kinds = {s.name: s.support for s in table.select(side, "latent")}
+    if not kinds:
         return {}
     found = load(run.host).sample(run, side, initial(run, data), data, count, 0)
-    return {n: np.asarray(v, float) for n, v in found.items() if n in latent}
+    return {
+        n: np.asarray(found[n], int if kind == "integer_interval" else float)
+        for n, kind in kinds.items()
+    }
 
 
 def copies(objective: AbstractBound, table: SiteTable) -> int:

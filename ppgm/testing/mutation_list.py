@@ -68,6 +68,8 @@ NOISE = _tests("gaps", "every_step_draws_anew")
 PARTICLES = _tests("gaps", "every_particle_draws_anew")
 RESUME = _tests("saving", "a_loaded_fit_goes_on_bit_for_bit")
 EVIDENCE = _tests("evaluation", "the_exact_guide_gives_log_p_whatever_the_chunks")
+LABELLED = _tests("oracles_m2", "the_enumerated_elbo_is_the_papers_bound_and_its_gradient")
+CLASSES = _tests("oracles_m2", "the_classification_loss_and_its_gradient")
 TAIL = _tests("diagnostics", "pareto_k_reads_the_right_tail", "pareto_k_recovers_a_known_tail")
 
 OBJECTIVES = (
@@ -263,4 +265,40 @@ ANSWERS = (
            _tests("answers", "importance_mends_a_guide")),
 )  # fmt: skip
 
-MUTANTS = OBJECTIVES + SCALES + MODELS + HOSTS + ANSWERS
+SEMI_SUPERVISED = (
+    Mutant("label left out of the guide", "M16", "ppgm/models/labels.py",
+           "known = _known(y, missing)[..., None]", "known = (y != y)[..., None]", LABELLED),
+    Mutant("excluded classes at -1", "M16", "ppgm/models/labels.py",
+           "NEVER = -1e4", "NEVER = -1.0", LABELLED),
+    Mutant("label is no evidence in the model", "M16", "ppgm/models/labels.py",
+           "(value != y)", "(value != value)",
+           _tests("oracles_m2", "a_class_that_the_label_excludes_has_no_density")),
+    Mutant("rows without a label are evidence", "M16", "ppgm/models/labels.py",
+           "wrong = _known(y, missing) & (value != y)", "wrong = value != y",
+           _tests("oracles_m2", "a_class_that_the_label_excludes_has_no_density")),
+    Mutant("decoder of M2 without the class", "M14", "ppgm/models/m2.py",
+           "beside(ppl, z, one_hot(ppl, label, self.classes))",
+           "beside(ppl, z, 0 * one_hot(ppl, label, self.classes))", LABELLED),
+    Mutant("encoder of M2 without the class", "M14", "ppgm/models/m2.py",
+           "beside(ppl, x, one_hot(ppl, label, self.classes))",
+           "beside(ppl, x, 0 * one_hot(ppl, label, self.classes))", LABELLED),
+    Mutant("logits of M2 named after the labels are in", "M8", "ppgm/models/m2.py",
+           "ppl.ops.log_softmax(classify(x), -1))",
+           "clamped(ppl, ppl.ops.log_softmax(classify(x), -1), y, self.missing))", CLASSES),
+    Mutant("classification loss with the wrong sign", "M3", "ppgm/inference/semi_supervised.py",
+           "return -(at_label", "return (at_label", CLASSES),
+    Mutant("classification loss unweighted", "M16", "ppgm/inference/semi_supervised.py",
+           "self.weight * Classification", "1.0 * Classification", CLASSES),
+    Mutant("classification loss without its gradient", "M8", "ppgm/inference/semi_supervised.py",
+           "loss = view.mean(rows)", "loss = view.ops.stop_gradient(view.mean(rows))", CLASSES),
+    Mutant("classification loss added to the bound", "M16", "ppgm/inference/semi_supervised.py",
+           'view.record("classification", loss)', 'view.record("bound", loss)', CLASSES),
+    Mutant("code of M1 + M2 classified without its draw", "M8", "ppgm/models/m1m2.py",
+           "classify(z1), -1)", "classify(ppl.ops.stop_gradient(z1)), -1)",
+           _tests("oracles_m1m2", "the_bound_and_its_gradient_at_given_noise")),
+    Mutant("style of M1 + M2 without the code", "M14", "ppgm/models/m1m2.py",
+           "beside(ppl, z1, one_hot", "beside(ppl, 0 * z1, one_hot",
+           _tests("oracles_m1m2", "the_bound_and_its_gradient_at_given_noise")),
+)  # fmt: skip
+
+MUTANTS = OBJECTIVES + SCALES + MODELS + HOSTS + ANSWERS + SEMI_SUPERVISED
