@@ -15,6 +15,7 @@ References:
 __all__ = ["Evidence", "evaluate"]
 
 from collections.abc import Mapping
+from inspect import signature
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -164,7 +165,9 @@ def _exact(fit: Fit, table: SiteTable, data: Mapping[str, Any]) -> tuple[np.ndar
     if method is None or len(observed) != 1:
         return None, "the program has neither"
     try:
-        return np.asarray(method(fit.params, np.asarray(data[observed[0]]))), ""
+        names = set(signature(method).parameters) - {observed[0]}
+        rest = {n: v for n, v in data.items() if n in names}
+        return np.asarray(method(fit.params, np.asarray(data[observed[0]]), **rest)), ""
     except ArgumentError as error:  # too large to enumerate: the declaration's own limit
         return None, str(error)
 

@@ -23,6 +23,8 @@ _BUILT_IN = {
         "vae": "ppgm.models.vae:VAE",
         "factor-analysis": "ppgm.models.factor_analysis:FactorAnalysis",
         "dlgm": "ppgm.models.dlgm:DLGM",
+        "cvae": "ppgm.models.cvae:CVAE",
+        "conditional-net": "ppgm.models.conditional_net:ConditionalNet",
         "sbn": "ppgm.models.sbn:SBN",
         "m1": "ppgm.models.m1:M1",
         "m2": "ppgm.models.m2:M2",

@@ -26,6 +26,7 @@ from ppgm.inference import (
 )
 from ppgm.inference.objective import AbstractBound
 from ppgm.models import (
+    CVAE,
     DLGM,
     M1,
     M1M2,
@@ -33,6 +34,7 @@ from ppgm.models import (
     RBM,
     SBN,
     VAE,
+    ConditionalNet,
     FactorAnalysis,
     Generator,
 )
@@ -55,6 +57,8 @@ BUILT_IN: dict[str, Any] = {
     "vae": (VAE(4, 2, hidden=(3,)), {"x": BITS}),
     "factor-analysis": (FactorAnalysis(4, 2), {"x": REAL}),
     "dlgm": (DLGM(4, (2, 2), (3,), structure="top-down"), {"x": BITS}),
+    "cvae": (CVAE(4, 2, 2, (3,), baseline=True), {"x": BITS, "c": REAL[:, :2]}),
+    "conditional-net": (ConditionalNet(4, 2, (3,)), {"x": BITS, "c": REAL[:, :2]}),
     "sbn": (SBN(4, (3, 2)), {"x": BITS}),
     "m1": (M1(4, 2, hidden=(3,)), {"x": BITS}),
     "m2": (M2(4, 3, 2, hidden=(3,), prior="learnt"), {"x": BITS, "y": LABELS}),

@@ -1,6 +1,7 @@
 """Models of the literature, as declarations that run on both hosts."""
 
 __all__ = [
+    "CVAE",
     "DLGM",
     "M1",
     "M1M2",
@@ -10,6 +11,7 @@ __all__ = [
     "VAE",
     "Bernoulli",
     "Categorical",
+    "ConditionalNet",
     "ContinuousBernoulli",
     "FactorAnalysis",
     "Gaussian",
@@ -17,6 +19,8 @@ __all__ = [
     "features",
 ]
 
+from ppgm.models.conditional_net import ConditionalNet
+from ppgm.models.cvae import CVAE
 from ppgm.models.dlgm import DLGM
 from ppgm.models.factor_analysis import FactorAnalysis
 from ppgm.models.generator import Generator
