@@ -16,10 +16,12 @@ name               what                                        customary binaris
 __all__ = [
     "Dataset",
     "ModeCount",
+    "Quadrants",
     "count_modes",
     "grid",
     "load",
     "names",
+    "one_hot",
     "read_idx",
     "resample",
     "ring",
@@ -29,6 +31,7 @@ __all__ = [
 from pathlib import Path
 
 from ppgm.data.binary import check_rule, resample
+from ppgm.data.conditions import Quadrants, one_hot
 from ppgm.data.dataset import Dataset
 from ppgm.data.idx import read_idx
 from ppgm.data.images import digits, mnist, mnist_static
