@@ -180,6 +180,19 @@ def test_the_baseline_is_that_of_a_conditional_net(host: str, rng: np.random.Gen
     np.testing.assert_allclose(density["x"], np.tile(alone["x"], (2, 1)), atol=1e-12)
 
 
+def test_a_trained_conditional_net_is_the_start_of_a_baseline(host: str) -> None:
+    net = ppgm.fit(
+        ppgm.program(ConditionalNet(D, C, (4,)), host=host, seed=1), BITS, ELBO(),
+        steps=2, progress=False,
+    )  # fmt: skip
+    program = ppgm.program(CVAE(D, C, L, (4,), baseline=True), host=host)
+    still = ppgm.optimisers.SGD(1e-12)
+    start = net._replace(program=program, state={})
+    fit = ppgm.fit(start, BITS, ELBO(), steps=1, optimiser=still, progress=False)
+    for name, value in net.params.items():
+        np.testing.assert_allclose(fit.params[name], value, atol=1e-9)
+
+
 @pytest.mark.parametrize("objective", [ELBO(), ELBO(particles=3), IWAE(4)])
 def test_without_latents_every_bound_is_the_log_likelihood(host: str, objective: Any) -> None:
     program = ppgm.program(ConditionalNet(D, C, ()), host=host)

@@ -188,6 +188,18 @@ def test_chunks_of_rows_are_put_together(
     assert np.abs(parts.draws.mean(0) - whole.mean).max() < 0.6
 
 
+def test_chunks_of_rows_draw_apart(
+    host: str, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two rows alike, in chunks of one row, have draws of their own."""
+    y = np.zeros(2, int)
+    fit = fitted(Classes(), host, {"x": rng.normal(size=(2, D))}, rng)
+    monkeypatch.setattr(predicting, "PAIRS", 3)
+    draws = ppgm.predict(fit, {"y": y}, draws=3, keep=True).draws
+    assert draws is not None
+    assert not np.isclose(draws[:, 0], draws[:, 1]).any()
+
+
 def test_a_program_is_taken_at_its_initial_parameters(host: str, x: np.ndarray) -> None:
     source = ppgm.program(Classes(), host=host, seed=3)
     one = ppgm.predict(source, {"x": x}, seed=1)

@@ -71,6 +71,10 @@ EVIDENCE = _tests("evaluation", "the_exact_guide_gives_log_p_whatever_the_chunks
 LABELLED = _tests("oracles_m2", "the_enumerated_elbo_is_the_papers_bound_and_its_gradient")
 CLASSES = _tests("oracles_m2", "the_classification_loss_and_its_gradient")
 TAIL = _tests("diagnostics", "pareto_k_reads_the_right_tail", "pareto_k_recovers_a_known_tail")
+RANK_ONE = _tests("guides", "the_factor_of_rank_one_is_a_root_of_its_covariance")
+DENSE = _tests("guides", "the_density_is_that_of_the_dense_gaussian")
+CHAIN = _tests("dlgm", "every_weight_is_log_p_at_the_exact_posterior")
+GIVEN = _tests("cvae", "every_weight_is_log_p_at_the_exact_posterior")
 
 OBJECTIVES = (
     Mutant("bound without -log K", "M5", "ppgm/inference/renyi.py",
@@ -301,4 +305,37 @@ SEMI_SUPERVISED = (
            _tests("oracles_m1m2", "the_bound_and_its_gradient_at_given_noise")),
 )  # fmt: skip
 
-MUTANTS = OBJECTIVES + SCALES + MODELS + HOSTS + ANSWERS + SEMI_SUPERVISED
+CONDITIONAL = (
+    Mutant("rank-one factor too short", "M9", "ppgm/guides/rank_one.py",
+           "/ (root * (root + 1))", "/ (root + 1)", RANK_ONE),
+    Mutant("rank-one density without the direction's determinant", "M14",
+           "ppgm/guides/rank_one.py", "xp.log(self._growth) - 2 *", "-2 *", DENSE),
+    Mutant("low-rank covariance of standard deviations", "M9", "ppgm/guides/low_rank.py",
+           "ppl.np.exp(2 * log_scale)", "ppl.np.exp(log_scale)", DENSE),
+    Mutant("constant scale of a layer squared", "M9", "ppgm/models/dlgm.py",
+           "ppl.distributions.Normal(outputs, scale)",
+           "ppl.distributions.Normal(outputs, scale**2)", CHAIN),
+    Mutant("noise of a layer passed down unsquared", "M9", "ppgm/models/dlgm.py",
+           "(weight * scale**2) @ weight.T", "(weight * scale) @ weight.T", CHAIN),
+    Mutant("ladder blind to the layer above", "M8", "ppgm/models/dlgm.py",
+           "beside(ppl, summaries[level - 1], z)", "beside(ppl, summaries[level - 1], 0 * z)",
+           _tests("dlgm", "layers_depend_on_what_the_structure_says")),
+    Mutant("generation without the condition", "M14", "ppgm/models/cvae.py",
+           "nets.decode(beside(ppl, z, c))", "nets.decode(beside(ppl, z, 0 * c))", GIVEN),
+    Mutant("baseline left out of the outputs", "M14", "ppgm/models/cvae.py",
+           "outputs if guess is None else outputs + guess", "outputs", GIVEN),
+    Mutant("recognition without the condition", "M8", "ppgm/models/cvae.py",
+           "encode(beside(ppl, x, c))", "encode(beside(ppl, x, 0 * c))",
+           _tests("cvae", "cubature_gives_the_elbo_and_its_gradient")),
+    Mutant("probabilities of one draw of the parents", "M7", "ppgm/predicting.py",
+           "np.exp(log_p.astype(float)).mean(0)", "np.exp(log_p.astype(float))[0]",
+           _tests("predicting", "probabilities_are_averaged_over_parents")),
+    Mutant("chunks of predictions share a seed", "M11", "ppgm/predicting.py",
+           "SeedSequence([seed, i])", "SeedSequence([seed, 0])",
+           _tests("predicting", "chunks_of_rows_draw_apart")),
+    Mutant("a prediction looks at its site", "M10", "ppgm/predicting.py",
+           "for n, v in arrays.items() if n != name}", "for n, v in arrays.items()}",
+           _tests("predicting", "labels_in_the_data_are_not_looked_at")),
+)  # fmt: skip
+
+MUTANTS = OBJECTIVES + SCALES + MODELS + HOSTS + ANSWERS + SEMI_SUPERVISED + CONDITIONAL
