@@ -69,11 +69,25 @@ class Setup(NamedTuple):
 
 
 class Detach(Messenger):
-    """Cuts gradients through draws that are not reparameterised."""
+    """Cuts gradients through draws that are not reparameterised.
+
+    A value that was given keeps its gradients, whatever the site's own distribution: the guide's
+    draw is reparameterised where the model's prior, a mixture for instance, is not.
+
+    Args:
+        call: The program.
+        given: Values of sites that are not drawn.
+    """
+
+    def __init__(self, call: Callable[..., Any], given: Mapping[str, Any]) -> None:
+        self.given = given
+        super().__init__(call)
 
     def postprocess_message(self, msg: Any) -> None:
         """Makes the value of such a site constant."""
-        if msg["type"] == "sample" and not msg["is_observed"] and not msg["fn"].has_rsample:
+        if msg["type"] != "sample" or msg["is_observed"] or msg["name"] in self.given:
+            return
+        if not msg["fn"].has_rsample:
             msg["value"] = jax.lax.stop_gradient(msg["value"])
 
 
@@ -149,7 +163,7 @@ def run(
     call = call if observe else handlers.uncondition(call)
     call = handlers.substitute(call, data={**params, **(values or {})})
     call = Inject(call, forced or {}, noise or {}) if forced or noise else call
-    call = Detach(call)
+    call = Detach(call, values or {})
     call = Seed(call, rng, plates or rng)
     return handlers.trace(call).get_trace(*args, **data)
 

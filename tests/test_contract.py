@@ -21,6 +21,8 @@ from ppgm.inference import (
     Anneal,
     Classification,
     ContrastiveDivergence,
+    Quantisation,
+    Reconstruction,
     Renyi,
     SemiSupervised,
 )
@@ -34,9 +36,13 @@ from ppgm.models import (
     RBM,
     SBN,
     VAE,
+    VQVAE,
+    Autoencoder,
     ConditionalNet,
+    DenoisingAutoencoder,
     FactorAnalysis,
     Generator,
+    VampVAE,
 )
 from ppgm.nets import MLP
 from ppgm.terms import Weights
@@ -63,6 +69,10 @@ BUILT_IN: dict[str, Any] = {
     "m1": (M1(4, 2, hidden=(3,)), {"x": BITS}),
     "m2": (M2(4, 3, 2, hidden=(3,), prior="learnt"), {"x": BITS, "y": LABELS}),
     "m1m2": (M1M2(4, 3, 2, 1, hidden=(3,)), {"x": BITS, "y": LABELS}),
+    "autoencoder": (Autoencoder(4, 2, hidden=(3,)), {"x": BITS}),
+    "denoising-autoencoder": (DenoisingAutoencoder(4, 2, hidden=(3,)), {"x": BITS}),
+    "vq-vae": (VQVAE(4, 2, 2, 3, hidden=(3,)), {"x": BITS}),
+    "vamp-vae": (VampVAE(4, 2, hidden=(3,), components=3), {"x": BITS}),
     "generator": (Generator(4, hidden=(3,), activation="tanh"), {"x": REAL}),
     "rbm": (RBM(4, 3), {"v": BITS}),
     "elbo": ELBO(particles=2),
@@ -73,6 +83,8 @@ BUILT_IN: dict[str, Any] = {
     "renyi": Renyi(0.5, 2),
     "vimco": VIMCO(particles=3),
     "gan": GAN(critic=MLP(3, (4,), 1)),
+    "reconstruction": Reconstruction(),
+    "quantisation": Quantisation(),
     "cd": ContrastiveDivergence(),
     "semi-supervised": SemiSupervised(weight=2.0),
     "classification": Classification(),

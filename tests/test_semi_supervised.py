@@ -151,3 +151,26 @@ def test_m1_then_m2_on_its_features(host: str, x: np.ndarray) -> None:
     second = ppgm.program(M2(2, C, 2, hidden=(8,), likelihood=Gaussian()), host=host)
     fit = ppgm.fit(second, {"x": z, "y": Y}, SemiSupervised(), epochs=5)
     assert ppgm.predict(fit, {"x": z}, site="y").probabilities.shape == (N, C)
+
+
+def test_the_hosts_own_svi_takes_the_objective(host: str, x: np.ndarray) -> None:
+    """The host's optimiser, stepping what `native` returns, lowers the loss."""
+    run = ppgm.program(MODEL, host=host)
+    y = np.array([2, 2, 0, 0, 1, 1])
+    loss = SemiSupervised(weight=2.0).native(host)
+    if host == "pyro":
+        import pyro
+        import torch
+
+        svi = pyro.infer.SVI(run.model, run.guide, pyro.optim.Adam({"lr": 0.01}), loss)
+        data = {"x": torch.as_tensor(x, dtype=torch.float32), "y": torch.as_tensor(y)}
+        losses = [svi.step(**data) for _ in range(60)]
+    else:
+        import jax
+        import numpyro
+
+        svi = numpyro.infer.SVI(run.model, run.guide, numpyro.optim.Adam(0.01), loss)
+        data = {"x": jax.numpy.asarray(x), "y": jax.numpy.asarray(y)}
+        losses = svi.run(jax.random.key(0), 60, progress_bar=False, **data).losses
+    assert np.isfinite(losses).all()
+    assert np.mean(losses[-10:]) < np.mean(losses[:10])

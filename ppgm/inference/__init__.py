@@ -14,6 +14,8 @@ __all__ = [
     "ContrastiveDivergence",
     "Guide",
     "Importance",
+    "Quantisation",
+    "Reconstruction",
     "Renyi",
     "SemiSupervised",
     "Sum",
@@ -25,6 +27,7 @@ from ppgm.inference.gan import GAN
 from ppgm.inference.iwae import IWAE
 from ppgm.inference.methods import HMC, NUTS, SVI, Guide, Importance
 from ppgm.inference.objective import Sum
+from ppgm.inference.reconstruction import Quantisation, Reconstruction
 from ppgm.inference.renyi import Renyi
 from ppgm.inference.semi_supervised import Classification, SemiSupervised
 from ppgm.inference.stl import STL

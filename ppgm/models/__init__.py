@@ -3,12 +3,16 @@
 __all__ = [
     "CVAE",
     "DLGM",
+    "Autoencoder",
+    "DenoisingAutoencoder",
     "M1",
     "M1M2",
     "M2",
     "RBM",
     "SBN",
     "VAE",
+    "VQVAE",
+    "VampVAE",
     "Bernoulli",
     "Categorical",
     "ConditionalNet",
@@ -19,6 +23,7 @@ __all__ = [
     "features",
 ]
 
+from ppgm.models.autoencoder import Autoencoder, DenoisingAutoencoder
 from ppgm.models.conditional_net import ConditionalNet
 from ppgm.models.cvae import CVAE
 from ppgm.models.dlgm import DLGM
@@ -31,3 +36,5 @@ from ppgm.models.m2 import M2
 from ppgm.models.rbm import RBM
 from ppgm.models.sbn import SBN
 from ppgm.models.vae import VAE
+from ppgm.models.vamp import VampVAE
+from ppgm.models.vqvae import VQVAE

@@ -32,12 +32,12 @@ import numpy as np
 
 from ppgm.distributions import standard_normal
 from ppgm.domains import check_size, check_widths
-from ppgm.guides.gaussian import Family, Gaussian
+from ppgm.guides.gaussian import FAMILIES, Family, Gaussian
 from ppgm.models.checks import check_classes, check_network
 from ppgm.models.labels import check_labels, clamped, evidence, one_hot
 from ppgm.models.likelihoods import Bernoulli, Likelihood
 from ppgm.models.parts import beside, check_part
-from ppgm.models.vae import FAMILIES, LIKELIHOODS
+from ppgm.models.vae import LIKELIHOODS
 from ppgm.nets import MLP, Network
 from ppgm.ops import Array
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ppgm.host import load
-from ppgm.inference import ELBO, GAN, ContrastiveDivergence
+from ppgm.inference import ELBO, GAN, ContrastiveDivergence, Quantisation, Reconstruction
 from ppgm.inference.objective import AbstractBound, AbstractObjective
 from ppgm.probes import probe
 from ppgm.programs import Program, program
@@ -132,11 +132,20 @@ _BETWEEN = {
 }
 
 
+def _without_guide(table: SiteTable) -> AbstractObjective:
+    on = table.select("model", "observed")[0].name
+    if table.select("model", "factor"):
+        return ContrastiveDivergence(on=on)
+    named = {s.name for s in table.select("model", "deterministic")}
+    plain = Reconstruction(on=on)
+    return plain + Quantisation() if {"encoded", "code"} <= named else plain
+
+
 def objective_for(table: SiteTable, particles: int = 2) -> AbstractObjective:
     """Returns an objective that can train a program of these sites."""
     implicit = table.select("model", "implicit")
     if implicit:
         return GAN(on=tuple(s.name for s in implicit))
     if not table.has_guide:
-        return ContrastiveDivergence(on=table.select("model", "observed")[0].name)
+        return _without_guide(table)
     return ELBO(particles=particles)

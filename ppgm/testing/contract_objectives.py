@@ -12,7 +12,7 @@ import numpy as np
 from ppgm import specs
 from ppgm.errors import EstimatorError
 from ppgm.inference.objective import AbstractBound, AbstractObjective
-from ppgm.models import M2, RBM, SBN, VAE, FactorAnalysis, Gaussian, Generator
+from ppgm.models import M2, RBM, SBN, VAE, VQVAE, FactorAnalysis, Gaussian, Generator
 from ppgm.probes import probe
 from ppgm.programs import Program, program
 from ppgm.rows import row_count, take
@@ -51,6 +51,7 @@ def _programs(host: str) -> dict[str, tuple[Program, dict[str, np.ndarray], Site
         "gaussian": (VAE(3, 2, hidden=(4,), likelihood=Gaussian(0.7)), {"x": real}),
         "bits": (SBN(3, (2, 1)), {"x": bits}),
         "labels": (M2(3, 2, 2, hidden=(4,)), {"x": bits, "y": np.array([1, -1, 0])}),
+        "codes": (VQVAE(3, 2, 2, 4, hidden=(4,)), {"x": bits}),
         "implicit": (Generator(3, hidden=(4,)), {"x": real}),
         "energy": (RBM(3, 2), {"v": bits}),
     }

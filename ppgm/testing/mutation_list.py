@@ -220,7 +220,7 @@ HOSTS = (
     Mutant("STL's second pass not constant, Pyro", "M3", "ppgm/host_pyro_session.py",
            "leaf.requires_grad_(False)", "leaf.requires_grad_(True)", STL),
     Mutant("reparameterised draws detached, NumPyro", "M8", "ppgm/host_numpyro_run.py",
-           ' and not msg["fn"].has_rsample:', ":", EXACT),
+           'msg["fn"].has_rsample', "False", EXACT),
     Mutant("reparameterised draws detached, Pyro", "M8", "ppgm/host_pyro_session.py",
            'values |= {n: m["value"] for n, m in guide.sites.items()}',
            'values |= {n: m["value"].detach() for n, m in guide.sites.items()}', EXACT),
@@ -338,4 +338,37 @@ CONDITIONAL = (
            _tests("predicting", "labels_in_the_data_are_not_looked_at")),
 )  # fmt: skip
 
-MUTANTS = OBJECTIVES + SCALES + MODELS + HOSTS + ANSWERS + SEMI_SUPERVISED + CONDITIONAL
+BASELINES = (
+    Mutant("gradient through a given draw cut, NumPyro", "M8", "ppgm/host_numpyro_run.py",
+           ' or msg["name"] in self.given', "",
+           _tests("autoencoders", "the_elbo_trains_the_encoder_from_both_sides")),
+    Mutant("prior of a VampVAE at the data's end of the encoder only", "M8", "ppgm/models/vamp.py",
+           "encode(inputs), self", "ppl.ops.stop_gradient(encode(inputs)), self",
+           _tests("autoencoders", "the_elbo_trains_the_encoder_from_both_sides")),
+    Mutant("noise of a denoising autoencoder not scaled", "M9", "ppgm/models/autoencoder.py",
+           "x + self.level * ppl", "x + ppl",
+           _tests("autoencoders", "the_encoder_sees_a_corrupted_row_and_the_loss_the_clean_one")),
+    Mutant("columns kept and dropped swapped", "M10", "ppgm/models/autoencoder.py",
+           "x * (1 - ppl.ops.float", "x * (0 + ppl.ops.float",
+           _tests("autoencoders", "the_encoder_sees_a_corrupted_row_and_the_loss_the_clean_one")),
+    Mutant("nearest vector by the wrong sign", "M14", "ppgm/models/vqvae.py",
+           ".sum(-1) - 2 * z", ".sum(-1) + 2 * z",
+           _tests("autoencoders", "codes_are_the_nearest_of_the_codebook")),
+    Mutant("no gradient straight through", "M3", "ppgm/models/vqvae.py",
+           "z + stop(chosen - z)", "stop(chosen)",
+           _tests("autoencoders", "the_straight_through_gradient")),
+    Mutant("reconstruction moves the codebook", "M3", "ppgm/models/vqvae.py",
+           "z + stop(chosen - z)", "z + chosen - stop(z)",
+           _tests("autoencoders", "the_straight_through_gradient")),
+    Mutant("codebook and commitment swapped", "M3", "ppgm/inference/reconstruction.py",
+           "_squares(stop(z), e, keep) + commitment * _squares(z, stop(e), keep)",
+           "_squares(z, stop(e), keep) + commitment * _squares(stop(z), e, keep)",
+           _tests("autoencoders", "codebook_and_commitment_gradients")),
+    Mutant("reconstruction with its noise's density", "M16", "ppgm/inference/reconstruction.py",
+           "if t.name == self.on", "if t.name",
+           _tests("autoencoders", "the_encoder_sees_a_corrupted_row_and_the_loss_the_clean_one")),
+)  # fmt: skip
+
+MUTANTS = (
+    OBJECTIVES + SCALES + MODELS + HOSTS + ANSWERS + SEMI_SUPERVISED + CONDITIONAL + BASELINES
+)
