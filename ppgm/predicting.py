@@ -5,7 +5,8 @@ r"""Predictions of one site from the others, with their uncertainty.
     z \sim p(z | c) \text{ or, where the rest of the data depend on it, } z \sim q(z | c)
 
 Draws are made forward through the model as long as nothing observed depends on what is drawn:
-they are then exact. Otherwise the guide draws the latents, given the data without the site. The
+they are then exact. Otherwise the guide draws the latents, given the data without the site; it
+always draws those that all rows share, whose posterior came from the data of the fit. The
 probabilities of a discrete site are averages of its exact ones over the draws of its parents, so
 that classes of `q(y | x)` come without Monte Carlo error.
 """
@@ -154,8 +155,7 @@ def _draw(plan: Plan, data: Arrays, draws: int, seed: int) -> Arrays:
         found = host.sample(plan.guide, "model", plan.params, data, draws, seed)
         if plan.by_guide:
             return found
-        latent = {s.name for s in plan.table.select("model", "latent")}
-        given = {n: v for n, v in found.items() if n in latent}
+        given = {n: v for n, v in found.items() if n in plan.drawn}
         seed += 1
     # a run of the model that draws observed sites is given them: others may depend on them
     observed = {s.name: np.asarray(data[s.name]) for s in plan.table.select("model", "observed")}

@@ -1,7 +1,8 @@
 r"""Who draws a site that is to be predicted: the model alone, or the guide before it.
 
 A model can be run forward as long as nothing observed depends on what it draws; the draws are
-then exact. Else the guide has to draw the latents, given the data without the site.
+then exact. Else the guide has to draw the latents, given the data without the site. Latents that
+all rows share are the guide's in any case: it knows them from the data that it was trained on.
 """
 
 __all__ = ["Plan", "alone", "choose", "make_plan", "records", "table_of_model"]
@@ -33,6 +34,7 @@ class Plan:
         params: Constrained parameters.
         model: The model alone, as a program.
         guide: The guide alone, as the model of a program, where it has to draw latents.
+        drawn: Names of the latents that it draws for the model.
         table: The model's sites.
         site: The site, as the side has it that draws it.
         by_guide: Whether that is the guide.
@@ -42,6 +44,7 @@ class Plan:
     params: Mapping[str, np.ndarray]
     model: Program
     guide: Program | None
+    drawn: frozenset[str]
     table: SiteTable
     site: Site
     by_guide: bool
@@ -132,18 +135,20 @@ def make_plan(source: Program, fit: Fit | None, data: Mapping[str, Any], name: s
 
     host = hosts.load(source.host)
     edges = host.relations(model, data)
-    drawn = {s.name for s in table.select("model", "latent")}
-    observed = {s.name for s in table.select("model", "observed")}
+    guided = _guided(table, edges)
+    latent = {s.name for s in table.select("model", "latent")}
     guide, by_guide = None, False
-    if _reach(drawn, edges) & observed:
-        guide = _guide(source, observed)
+    if guided:
+        guide = _guide(source, guided)
         inner = {s.name: s for s in table_of_model(guide, data).select("model", "latent")}
-        if name in inner:
-            site, by_guide, drawn = inner[name], True, set(inner)
+        if name in inner and name in guided:
+            site, by_guide, latent = inner[name], True, set(inner)
             edges = host.relations(guide, data)
-    parents = bool((_reach({name}, [(c, p) for p, c in edges]) - {name}) & drawn)
+    parents = bool((_reach({name}, [(c, p) for p, c in edges]) - {name}) & latent)
     sides = [model] if guide is None else [model, guide]
-    return Plan(_params(fit, sides, data), model, guide, table, site, by_guide, parents)
+    return Plan(
+        _params(fit, sides, data), model, guide, guided - {name}, table, site, by_guide, parents
+    )
 
 
 def table_of_model(model: Program, data: Mapping[str, Any]) -> SiteTable:
@@ -166,11 +171,19 @@ def records(source: Program, data: Mapping[str, Any]) -> dict[str, Record]:
         ) from error
 
 
-def _guide(source: Program, observed: set[str]) -> Program:
+def _guided(table: SiteTable, edges: Edges) -> frozenset[str]:
+    """Returns the latents that the guide has to draw: all of them, or those that rows share."""
+    latent = {s.name: s for s in table.select("model", "latent")}
+    if _reach(latent, edges) & {s.name for s in table.select("model", "observed")}:
+        return frozenset(latent)
+    return frozenset(n for n, s in latent.items() if not set(s.plates) & set(table.data_plates))
+
+
+def _guide(source: Program, names: Iterable[str]) -> Program:
     if source.guide is None:
         raise ModelError(
-            f"observed sites {sorted(observed)} depend on what has to be drawn, and the program "
-            "has no guide: give one"
+            f"sites {sorted(names)} have a posterior that forward draws do not know, and the "
+            "program has no guide: give one"
         )
     return alone(source, "guide")
 

@@ -207,6 +207,53 @@ def test_a_program_is_taken_at_its_initial_parameters(host: str, x: np.ndarray) 
     np.testing.assert_allclose(chances(one), chances(two), rtol=1e-12)
 
 
+@dataclass(frozen=True)
+class Regression:
+    """A slope that all rows share, and a latent e of each; the guide has learnt the slope."""
+
+    broadcasts = True
+
+    def model(self, ppl: Any, c: Any, y: Any = None) -> None:
+        """p(slope) p(e) p(y | c, slope, e)."""
+        slope = ppl.sample("slope", ppl.distributions.Normal(ppl.np.zeros(()), 1.0))
+        with ppl.plate("data", c):
+            e = ppl.sample("e", ppl.distributions.Normal(ppl.np.zeros(()), 0.5))
+            ppl.sample("y", ppl.distributions.Normal(slope * c + e, 0.1), obs=y)
+
+    def guide(self, ppl: Any, c: Any, y: Any = None) -> None:
+        """q(slope) q(e): far from the prior on purpose."""
+        loc = ppl.param("loc", np.array(3.0))
+        ppl.sample("slope", ppl.distributions.Normal(loc, 0.2))
+        with ppl.plate("data", c):
+            ppl.sample("e", ppl.distributions.Normal(ppl.np.zeros(()) + 9.0, 0.1))
+
+
+@pytest.mark.parametrize("plain", [False, True])
+def test_what_rows_share_comes_from_the_guide(host: str, plain: bool) -> None:
+    """New rows: the slope is the fit's, what belongs to a row is the prior's."""
+    source = ppgm.program(Regression(), host=host)
+    if plain:  # anyone's callables
+        source = ppgm.Program(source.model, source.guide, host)
+    c = np.array([-1.0, 0.0, 2.0])
+    got = ppgm.predict(source, {"c": c}, draws=2000)
+    sd = np.sqrt((0.2 * c) ** 2 + 0.5**2 + 0.1**2)
+    assert got.site == "y"
+    assert np.abs((got.mean - 3 * c) / sd).max() < 5 / 2000**0.5
+    np.testing.assert_allclose(got.sd, sd, rtol=0.1)
+    rows = ppgm.predict(source, {"c": c, "y": c}, site="e", draws=2000)
+    np.testing.assert_allclose(rows.mean, 9, atol=0.02)
+    slope = ppgm.predict(source, {"c": c}, site="slope", draws=2000)
+    assert slope.mean == pytest.approx(3.0, abs=0.03)
+    assert slope.sd == pytest.approx(0.2, rel=0.1)
+
+
+def test_without_a_guide_shared_latents_are_refused(host: str) -> None:
+    source = ppgm.program(Regression(), host=host)
+    alone = ppgm.Program(source.model, None, host)
+    with pytest.raises(ModelError, match=r"'slope'.* no guide"):
+        ppgm.predict(alone, {"c": np.ones(2)})
+
+
 def test_both_hosts_say_the_same(x: np.ndarray, rng: np.random.Generator) -> None:
     pytest.importorskip("pyro")
     pytest.importorskip("numpyro")

@@ -27,7 +27,7 @@ __all__ = ["DLGM"]
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import Any, Literal
 
 import numpy as np
@@ -195,9 +195,7 @@ class DLGM:
         nets = self._encoders(ppl, inputs)
         passes = self._upward(ppl, width)
         with ppl.plate("data", x):
-            summaries = [x]
-            for climb in passes:
-                summaries.append(climb(summaries[-1]))
+            summaries = list(accumulate(passes, lambda rows, step: step(rows), initial=x))
             context = summaries[-1]
             for level in range(len(nets), 0, -1):
                 z = self._draw(ppl, nets[level - 1](context), level)
