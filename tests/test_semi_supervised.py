@@ -26,6 +26,10 @@ def x(rng: np.random.Generator) -> np.ndarray:
     return centres[[2, 2, 0, 0, 1, 1]] + 0.3 * rng.normal(size=(N, D))
 
 
+def bits(x: np.ndarray) -> np.ndarray:
+    return (x > 1).astype(float)
+
+
 # Labels.
 
 BAD = {
@@ -127,11 +131,33 @@ def test_a_fit_learns_classes_from_three_labels(host: str, x: np.ndarray) -> Non
 def test_predicted_probabilities_are_the_classifiers(host: str, x: np.ndarray) -> None:
     run = ppgm.program(M2(D, C, 2, hidden=()), host=host)
     params = load(host).initial(run, {"x": x})
-    bits = (x > 1).astype(float)
-    found = ppgm.predict(run, {"x": bits}, site="y")
-    logits = bits @ params["classifier.layers.0.weight"].T + params["classifier.layers.0.bias"]
+    found = ppgm.predict(run, {"x": bits(x)}, site="y")
+    logits = bits(x) @ params["classifier.layers.0.weight"].T + params["classifier.layers.0.bias"]
     wanted = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
     np.testing.assert_allclose(found.probabilities, wanted, rtol=1e-5)
+
+
+@pytest.mark.parametrize("declaration", [MODEL, M1M2(D, C, 2, 1, hidden=(3,))])
+def test_rows_are_drawn_for_the_labels_asked_for(
+    host: str, declaration: Any, x: np.ndarray
+) -> None:
+    """Labels without x are conditions; a row without one has a class of its own."""
+    fit = ppgm.fit(ppgm.program(declaration, host=host), {"x": bits(x), "y": Y}, ELBO(), steps=1)
+    labels = np.tile([2, 0, -1], 40)
+    found = ppgm.sample(fit, len(labels), data={"y": labels})
+    assert found["x"].shape == (120, D)
+    assert (found["y"] == labels)[labels >= 0].all()
+    assert set(found["y"][labels < 0].tolist()) == {0, 1, 2}
+
+
+def test_predictions_of_rows_depend_on_the_label(host: str, x: np.ndarray) -> None:
+    """E[x | y] of an affine decoder is its bias and the column of the class."""
+    run = ppgm.program(M2(D, C, 2, hidden=(), likelihood=Gaussian(0.01)), host=host)
+    params = load(host).initial(run, {"x": x})
+    found = ppgm.predict(run, {"x": x, "y": np.arange(C).repeat(2)}, site="x", draws=4000)
+    weight, bias = params["decoder.layers.0.weight"], params["decoder.layers.0.bias"]
+    wanted = (bias + weight[:, 2:].T).repeat(2, axis=0)
+    np.testing.assert_allclose(found.mean, wanted, atol=0.15)
 
 
 def test_features_of_m1_are_the_posteriors_means(host: str, x: np.ndarray) -> None:

@@ -87,8 +87,8 @@ class M1M2:
         """Draws class and style, the code given both, and x given the code."""
         compose, decode = self._network(ppl, "composer"), self._network(ppl, "decoder")
         with ppl.plate("data", y if x is None else x):
-            label = ppl.sample("y", class_prior(ppl, self))
-            if y is not None:
+            label = ppl.sample("y", class_prior(ppl, self, y if x is None else None))
+            if x is not None and y is not None:
                 ppl.factor("label", evidence(ppl, label, y, self.missing))
             z2 = ppl.sample("z2", standard_normal(ppl, self.style))
             context = compose(beside(ppl, z2, one_hot(ppl, label, self.classes)))

@@ -48,7 +48,8 @@ class M2:
 
     Data are ``x`` ``(N, features)`` and, wherever there are labels, ``y`` ``(N,)``: integers
     0, ..., classes - 1, and `missing` for rows without a label. Site "y_logits" of the guide has
-    log q(y | x) of every row, whether it is labelled or not.
+    log q(y | x) of every row, whether it is labelled or not. Without ``x`` labels are what to draw
+    rows for: ``ppgm.sample(fit, n, data={"y": labels})``.
 
     Args:
         features: Number of columns of the data.
@@ -96,8 +97,8 @@ class M2:
         """Draws class and style from their priors, and x from the decoder's likelihood."""
         decode = self._network(ppl, "decoder", self.hidden)
         with ppl.plate("data", y if x is None else x):
-            label = ppl.sample("y", class_prior(ppl, self))
-            if y is not None:
+            label = ppl.sample("y", class_prior(ppl, self, y if x is None else None))
+            if x is not None and y is not None:
                 ppl.factor("label", evidence(ppl, label, y, self.missing))
             z = ppl.sample("z", standard_normal(ppl, self.latent))
             outputs = decode(beside(ppl, z, one_hot(ppl, label, self.classes)))
@@ -128,8 +129,14 @@ class M2:
         return ppl.module(name, getattr(self, name) or MLP(inputs, hidden, outputs))
 
 
-def class_prior(ppl: Any, model: Any) -> Any:
-    """Returns the host's distribution of the classes of a model, uniform or learnt."""
+def class_prior(ppl: Any, model: Any, y: Array | None = None) -> Any:
+    """Returns the host's distribution of the classes of a model, uniform or learnt.
+
+    Args:
+        ppl: The namespace.
+        model: The model, with fields `classes`, `prior` and `missing`.
+        y: Labels that rows are to be drawn for, ``(N,)``; a row with one is sure to have it.
+    """
     zeros = np.zeros(model.classes)
     logits = ppl.param("prior", zeros) if model.prior == "learnt" else ppl.ops.float(zeros)
-    return ppl.distributions.Categorical(logits=logits)
+    return ppl.distributions.Categorical(logits=clamped(ppl, logits, y, model.missing))
