@@ -137,9 +137,13 @@ def _predict(plan: Plan, data: Arrays, draws: int, seed: int, *, keep: bool) -> 
     value = found[plan.site.name]
     kept = value if keep else None
     if not listed:
-        shares = _shares(plan.site, value)
-        value = value.astype(float)
-        return Prediction(plan.site.name, value.mean(0), value.std(0), shares, kept)
+        span = _span(plan.site)
+        if span is None:
+            mean, sd = value.mean(0, dtype=float), value.std(0, dtype=float)
+            return Prediction(plan.site.name, mean, sd, None, kept)
+        shares = np.stack([(value == v).mean(0) for v in span])
+        moments = _moments(shares, np.asarray(span, float))
+        return Prediction(plan.site.name, *moments, np.moveaxis(shares, 0, -1), kept)
 
     used = found if plan.parents else {n: v[:1] for n, v in found.items()}
     chances = _probabilities(plan, data, used)
@@ -185,9 +189,9 @@ def _moments(chances: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.nd
     return mean, np.sqrt(np.maximum(square - mean**2, 0))
 
 
-def _shares(site: Site, draws: np.ndarray) -> np.ndarray | None:
-    """Returns the share of each value among draws of bits or of classes; None of others."""
+def _span(site: Site) -> range | None:
+    """Returns the values of each element of a draw of bits or of classes; None of others."""
     if not site.discrete or (site.support != "boolean" and site.bounds is None):
         return None
     low, high = (0, 1) if site.bounds is None else site.bounds
-    return np.stack([(draws == v).mean(0) for v in range(low, high + 1)], -1)
+    return range(low, high + 1)

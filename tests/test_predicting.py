@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import ppgm
-from ppgm import predicting
+from ppgm import models, predicting
 from ppgm.errors import ArgumentError, DataError, ModelError, StorageError
 from ppgm.fits import Fit, as_fit
 from ppgm.models import VAE, FactorAnalysis
@@ -165,6 +165,28 @@ def test_probabilities_are_averaged_over_parents(host: str, rng: np.random.Gener
         assert np.abs(classes - row).max(-1).min() < 1e-12
 
 
+@pytest.mark.parametrize(
+    ("likelihood", "values"), [(models.Bernoulli(), 2), (models.Categorical(3), 3)]
+)
+def test_elements_of_discrete_rows_have_the_shares_of_their_draws(
+    host: str, likelihood: Any, values: int, rng: np.random.Generator
+) -> None:
+    c = rng.normal(size=(N, 2))
+    net = models.ConditionalNet(D, 2, (), likelihood)
+    fit = fitted(net, host, {"c": c, "x": np.zeros((N, D))}, rng)
+    got = ppgm.predict(fit, {"c": c}, draws=500, keep=True)
+    assert got.draws is not None
+    wanted = np.stack([(got.draws == v).mean(0) for v in range(values)], -1)
+    np.testing.assert_allclose(chances(got), wanted, atol=1e-15)
+    np.testing.assert_allclose(got.mean, got.draws.mean(0), atol=1e-12)
+    np.testing.assert_allclose(got.sd, got.draws.std(0), atol=1e-12)
+    np.testing.assert_array_equal(got.most_probable, wanted.argmax(-1))
+    weight, bias = (fit.params[f"baseline.layers.0.{n}"] for n in ("weight", "bias"))
+    logits = (c @ weight.T + bias).reshape(N, D, -1)
+    logits = np.concatenate([0 * logits, logits], -1) if values == 2 else logits
+    np.testing.assert_allclose(wanted, softmax(logits), atol=5 * 0.5 / 500**0.5)
+
+
 def test_rows_without_anything_else_are_not_predicted(host: str) -> None:
     data = {"x": np.ones((2, 3))}
     source = ppgm.program(VAE(3, 2, hidden=()), host=host)
@@ -172,7 +194,7 @@ def test_rows_without_anything_else_are_not_predicted(host: str) -> None:
         ppgm.predict(source, data)
 
 
-@pytest.mark.parametrize("rows", [7, 8])
+@pytest.mark.parametrize("rows", [7, pytest.param(8, marks=pytest.mark.slow)])
 def test_chunks_of_rows_are_put_together(
     host: str, rows: int, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
