@@ -67,6 +67,9 @@ _BUILT_IN = {
         "continuous-bernoulli": "ppgm.models.likelihoods:ContinuousBernoulli",
         "gaussian": "ppgm.models.likelihoods:Gaussian",
         "categorical": "ppgm.models.likelihoods:Categorical",
+        "poisson": "ppgm.models.likelihoods:Poisson",
+        "negative-binomial": "ppgm.models.likelihoods:NegativeBinomial",
+        "discretised-logistic": "ppgm.models.likelihoods:DiscretisedLogistic",
     },
     "networks": {
         "mlp": "ppgm.nets:MLP",

@@ -31,7 +31,7 @@ def check_support(table: SiteTable, data: Mapping[str, Any], declaration: Any = 
         DataError: Names the site, the first value outside, and what to do.
     """
     for site in table.select("model", "observed"):
-        value, rule = data.get(site.name), _rule(site)
+        value, rule = data.get(site.name), _rule(_bounded(site, declaration))
         if not hasattr(value, "shape"):
             continue
         _check_batched(site, tuple(value.shape))  # pyright: ignore[reportOptionalMemberAccess]
@@ -71,6 +71,14 @@ def _check_batched(site: Site, shape: tuple[int, ...]) -> None:
             f"data['{site.name}'] has the shape {shape} of a single draw of site '{site.name}', "
             f"which is in plates {site.plates}: give it an axis of rows, data['{site.name}'][None]"
         )
+
+
+def _bounded(site: Site, declaration: Any) -> Site:
+    """Returns the site with the ends of its values, where only the likelihood knows them."""
+    if site.bounds is not None or site.support != "nonnegative_integer":
+        return site
+    bounds = getattr(getattr(declaration, "likelihood", None), "bounds", None)
+    return site._replace(bounds=bounds)
 
 
 def _rule(site: Site) -> tuple[Callable[[np.ndarray], np.ndarray], str, str] | None:

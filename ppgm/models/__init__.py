@@ -17,9 +17,12 @@ __all__ = [
     "Categorical",
     "ConditionalNet",
     "ContinuousBernoulli",
+    "DiscretisedLogistic",
     "FactorAnalysis",
     "Gaussian",
     "Generator",
+    "NegativeBinomial",
+    "Poisson",
     "features",
 ]
 
@@ -29,7 +32,15 @@ from ppgm.models.cvae import CVAE
 from ppgm.models.dlgm import DLGM
 from ppgm.models.factor_analysis import FactorAnalysis
 from ppgm.models.generator import Generator
-from ppgm.models.likelihoods import Bernoulli, Categorical, ContinuousBernoulli, Gaussian
+from ppgm.models.likelihoods import (
+    Bernoulli,
+    Categorical,
+    ContinuousBernoulli,
+    DiscretisedLogistic,
+    Gaussian,
+    NegativeBinomial,
+    Poisson,
+)
 from ppgm.models.m1 import M1, features
 from ppgm.models.m1m2 import M1M2
 from ppgm.models.m2 import M2

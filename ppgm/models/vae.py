@@ -22,7 +22,15 @@ from ppgm.models.parts import check_part
 from ppgm.nets import MLP, Network
 from ppgm.ops import Array
 
-LIKELIHOODS = ("Bernoulli", "ContinuousBernoulli", "Gaussian", "Categorical")
+LIKELIHOODS = (
+    "Bernoulli",
+    "ContinuousBernoulli",
+    "Gaussian",
+    "Categorical",
+    "Poisson",
+    "NegativeBinomial",
+    "DiscretisedLogistic",
+)
 
 
 @dataclass(frozen=True)

@@ -372,6 +372,27 @@ BASELINES = (
            _tests("autoencoders", "the_encoder_sees_a_corrupted_row_and_the_loss_the_clean_one")),
 )  # fmt: skip
 
+COUNTS = (
+    Mutant("total count of a negative binomial inverted", "M9", "ppgm/models/likelihoods.py",
+           "logits=mean - log_count", "logits=mean + log_count",
+           _tests("likelihoods", "the_density_is_that_of_the_formula")),
+    Mutant("rates held without a derivative", "M8", "ppgm/models/likelihoods.py",
+           "stop(ppl.np.clip(values, -limit, limit)) + (values - stop(values))",
+           "ppl.np.clip(values, -limit, limit)",
+           _tests("likelihoods", "a_rate_that_is_far_off_is_pulled_back")),
+    Mutant("lowest level without its tail", "M14", "ppgm/distributions.py",
+           "xp.where(x <= 0, xp.zeros_like(centre), -ops.softplus(centre - half))",
+           "-ops.softplus(centre - half)",
+           _tests("likelihoods", "probabilities_sum_to_one")),
+    Mutant("bins of levels half as wide", "M14", "ppgm/distributions.py",
+           "half = xp.exp(-self.log_scale) / top", "half = xp.exp(-self.log_scale) / top / 2",
+           _tests("likelihoods", "the_density_is_that_of_the_formula")),
+    Mutant("levels beyond the last one have its probability", "M14", "ppgm/distributions.py",
+           "& (x[..., 0] <= top)", "& (x[..., 0] <= top + 9)",
+           _tests("likelihoods", "what_is_no_level_has_no_probability")),
+)  # fmt: skip
+
 MUTANTS = (
     OBJECTIVES + SCALES + MODELS + HOSTS + ANSWERS + SEMI_SUPERVISED + CONDITIONAL + BASELINES
+    + COUNTS
 )
