@@ -12,8 +12,10 @@ __all__ = [
     "__version__",
     "active_units",
     "data",
+    "estimators",
     "evaluate",
     "fit",
+    "gradients",
     "graph",
     "graphs",
     "infer",
@@ -35,10 +37,12 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from ppgm import data, graphs, inference, models, optimisers, registry
     from ppgm.answers import infer
+    from ppgm.estimator_table import estimators
     from ppgm.evaluation import evaluate
     from ppgm.fits import EarlyStopping, Fit
     from ppgm.fitting import fit
     from ppgm.graphs import graph
+    from ppgm.microscope import gradients
     from ppgm.posterior import Posterior
     from ppgm.predicting import Prediction, predict
     from ppgm.programs import Program, program
@@ -56,7 +60,9 @@ _HOMES = {
     "Program": "programs",
     "program": "programs",
     "active_units": "units",
+    "estimators": "estimator_table",
     "evaluate": "evaluation",
+    "gradients": "microscope",
     "graph": "graphs",
     "infer": "answers",
     "sample": "sampling",

@@ -21,6 +21,7 @@ import numpy as np
 from ppgm import host as hosts
 from ppgm.arrays import as_arrays, check_finite
 from ppgm.errors import DataError, EstimatorError, ModelError, PpgmError
+from ppgm.influences import with_influences
 from ppgm.layouts import subsampled_plates, total_rows
 from ppgm.programs import Program
 from ppgm.rows import row_count, row_names, take
@@ -61,6 +62,8 @@ def bind(program: Program, source: Any, objective: Any) -> Bound:
     for part in source.all_batches():
         check_declared(program, part)
         check_support(table, part, program.declaration)
+    if objective.local:
+        table = with_influences(table, program, batch)
     minibatch = source.steps_per_epoch > 1
     objective.check(table, subsampled_plates(table, minibatch=minibatch))
     follow = bool(set(table.rows) & set(table.data_plates))

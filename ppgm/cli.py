@@ -16,6 +16,7 @@ import ppgm
 from ppgm import tables
 from ppgm.cli_answers import compare, evaluate, infer, sample
 from ppgm.cli_fit import fit
+from ppgm.cli_gradients import estimators, gradients
 from ppgm.cli_graph import graph
 from ppgm.errors import NonFiniteError, PpgmError
 
@@ -110,7 +111,7 @@ def demo(out: str, host: str, seed: int, quick: bool) -> None:  # noqa: FBT001
     tour.run(out, host=host, seed=seed, quick=quick, say=click.echo)
 
 
-for _command in (fit, evaluate, infer, sample, graph, compare):
+for _command in (fit, evaluate, infer, sample, graph, compare, estimators, gradients):
     cli.add_command(_command)
 
 

@@ -36,6 +36,7 @@ class Host(Protocol):
     log_density: Callable[..., Arrays]
     kernel: Callable[..., np.ndarray]
     nuts: Callable[..., tuple[Arrays, Arrays]]
+    gradient_moments: Callable[..., tuple[Any, ...]]
     relations: Callable[..., list[tuple[str, str]]]
     trainer: Callable[..., Any]
     native: Callable[..., Any]

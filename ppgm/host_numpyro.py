@@ -1,6 +1,7 @@
 """NumPyro as a host of ppgm; see `ppgm.host.Host`."""
 
 __all__ = [
+    "gradient_moments",
     "NAME",
     "OPS",
     "bind",
@@ -32,7 +33,7 @@ from ppgm.host_numpyro_mcmc import nuts
 from ppgm.host_numpyro_native import NumpyroLoss as native
 from ppgm.host_numpyro_ops import OPS
 from ppgm.host_numpyro_ppl import bind
-from ppgm.host_numpyro_probe import probe
+from ppgm.host_numpyro_probe import gradient_moments, probe
 from ppgm.host_numpyro_train import NumpyroTrainer as trainer
 
 NAME = "numpyro"

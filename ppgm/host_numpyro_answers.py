@@ -43,7 +43,7 @@ from ppgm.layouts import make_layout
 from ppgm.programs import Program
 from ppgm.rows import row_count
 from ppgm.sites import Record, SiteTable, seen_batch, tabulate
-from ppgm.terms import weigh
+from ppgm.terms import Ask, weigh
 
 Arrays = dict[str, np.ndarray]
 
@@ -123,7 +123,7 @@ def weigher(source: Program, params: Mapping[str, np.ndarray], data: Mapping[str
         full = {**batch, **static}
         table, dims = table_of(setup.program, params, key, full)
         runner = NumpyroRunner(setup.program, params, JaxRng(key), full, dims)
-        terms, _ = runner.pair(particles, (), stopped=False)
+        terms, _ = runner.pair(Ask(particles))
         weights = weigh(terms, make_layout(table, dims), OPS)
         return weights.log_p - weights.log_q
 

@@ -1,13 +1,15 @@
 """One evaluation of an objective on NumPyro; see `ppgm.probes`."""
 
-__all__ = ["probe"]
+__all__ = ["gradient_moments", "probe"]
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
+from time import perf_counter
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
@@ -16,6 +18,7 @@ from ppgm.host_numpyro_ops import to_array, to_numpy
 from ppgm.host_numpyro_run import flatten
 from ppgm.host_numpyro_runner import NumpyroRunner
 from ppgm.host_numpyro_train import NumpyroTrainer
+from ppgm.influences import with_influences
 from ppgm.layouts import align, make_layout, total_rows
 from ppgm.optimisers import SGD
 from ppgm.programs import Program
@@ -65,6 +68,8 @@ def probe(
 ) -> tuple[float, Arrays, dict[str, float], Arrays]:
     """Returns loss, gradients, metrics and state."""
     table = source.sites(data)
+    if objective.local:
+        table = with_influences(table, source, data)
     total = total_rows(table, row_count(data)) if total is None else total
     optimisers = {p.name: SGD() for p in objective.players}
     work = NumpyroTrainer(source, objective, table, data, optimisers, seed, total, params)
@@ -94,6 +99,53 @@ def probe(
     )  # fmt: skip
     logged = {k: float(v) for k, v in metrics.items()}
     return float(loss), flatten(grads), logged, {k: to_numpy(v) for k, v in after.items()}
+
+
+def gradient_moments(
+    source: Program,
+    params: Mapping[str, np.ndarray],
+    data: Mapping[str, Any],
+    objective: Any,
+    draws: int,
+    seed: int,
+) -> tuple[Arrays, Arrays, int, float]:
+    """Returns mean, variance, number and seconds of draws of the first player's gradient."""
+    table = source.sites(data)
+    if objective.local:
+        table = with_influences(table, source, data)
+    total, player = total_rows(table, row_count(data)), objective.players[0]
+    optimisers = {p.name: SGD() for p in objective.players}
+    work = NumpyroTrainer(source, objective, table, data, optimisers, seed, total, params)
+    work.start(None, 1.0)
+    own = work._mine(work.state.params, player)
+
+    def gradient(own: Any, owned: Any, key: Array) -> tuple[Any, Any]:
+        def loss(own: Any) -> tuple[Array, Any]:
+            view = work._view(work.state.params | own, JaxRng(key), work.data, 1.0, owned, 0)
+            return objective(view, player.name), view.state
+
+        grads, owned = jax.grad(loss, has_aux=True)(own)
+        return grads, jax.lax.stop_gradient(owned)
+
+    def body(n: Any, carry: Any) -> Any:
+        mean, square, owned, keys = carry
+        grads, owned = gradient(own, owned, keys[n])
+        gaps = jax.tree.map(lambda g, m: g - m, grads, mean)
+        mean = jax.tree.map(lambda m, gap: m + gap / (n + 1), mean, gaps)
+        square = jax.tree.map(lambda s, gap, g, m: s + gap * (g - m), square, gaps, grads, mean)
+        return mean, square, owned, keys
+
+    def all_draws(count: Any, owned: Any, keys: Array) -> tuple[Any, Any]:
+        zeros = jax.tree.map(jnp.zeros_like, own)
+        return jax.lax.fori_loop(0, count, body, (zeros, zeros, owned, keys))[:2]
+
+    run, keys = jax.jit(all_draws), jax.random.split(jax.random.key(seed), draws)
+    jax.block_until_ready(run(1, work.state.owned, keys))  # compiles
+    began = perf_counter()
+    mean, square = jax.block_until_ready(run(draws, work.state.owned, keys))
+    seconds = (perf_counter() - began) / draws
+    variance = jax.tree.map(lambda s: s / (draws - 1), square)
+    return flatten(mean), flatten(variance), draws, seconds
 
 
 def _compiled(case: _Case) -> Callable[..., Any]:

@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+import numpyro.distributions as dist
 from jax import Array
 from jax.core import Tracer
 from numpyro import handlers
@@ -39,8 +40,9 @@ from ppgm.host_numpyro_keys import JaxRng, Seed
 from ppgm.host_numpyro_ops import to_array, to_numpy
 from ppgm.host_numpyro_ppl import base_of
 from ppgm.programs import Program, seeded
+from ppgm.relaxations import relaxed_bits
 from ppgm.sites import Plate
-from ppgm.terms import Term
+from ppgm.terms import PLAIN, Ask, Term
 
 Params = dict[str, Any]
 """Parameters by NumPyro's names; the value of a network is a pytree."""
@@ -69,26 +71,69 @@ class Setup(NamedTuple):
 
 
 class Detach(Messenger):
-    """Cuts gradients through draws that are not reparameterised.
+    """Cuts gradients through draws that are not reparameterised, or through all draws.
 
     A value that was given keeps its gradients, whatever the site's own distribution: the guide's
     draw is reparameterised where the model's prior, a mixture for instance, is not.
 
     Args:
         call: The program.
+        ask: Whether all draws are cut, or some relaxed.
         given: Values of sites that are not drawn.
     """
 
-    def __init__(self, call: Callable[..., Any], given: Mapping[str, Any]) -> None:
-        self.given = given
+    def __init__(self, call: Callable[..., Any], ask: Ask, given: Mapping[str, Any]) -> None:
+        self.ask, self.given = ask, given
         super().__init__(call)
 
     def postprocess_message(self, msg: Any) -> None:
         """Makes the value of such a site constant."""
-        if msg["type"] != "sample" or msg["is_observed"] or msg["name"] in self.given:
+        if msg["type"] != "sample" or msg["is_observed"]:
             return
-        if not msg["fn"].has_rsample:
+        relaxed = self.ask.relaxed is not None and can_relax(msg)
+        kept = relaxed or msg["name"] in self.given
+        if self.ask.detached or not (msg["fn"].has_rsample or kept):
             msg["value"] = jax.lax.stop_gradient(msg["value"])
+
+
+class Relax(Messenger):
+    """Draws relaxed bits in place of exact ones.
+
+    Args:
+        call: The program.
+        rng: Keys of the noise.
+        temperature: Temperature of the relaxation.
+        hard: Whether the values are rounded.
+    """
+
+    def __init__(
+        self, call: Callable[..., Any], rng: JaxRng, temperature: Any, *, hard: bool
+    ) -> None:
+        self.rng, self.temperature, self.hard = rng, temperature, hard
+        super().__init__(call)
+
+    def process_message(self, msg: Any) -> None:
+        """Gives such a site its relaxed value."""
+        if msg["type"] != "sample" or msg["value"] is not None or not can_relax(msg):
+            return
+        logits = whole_logits(msg["fn"])
+        noise = self.rng.uniform(logits.shape)
+        msg["value"] = relaxed_bits(logits, noise, self.temperature, hard=self.hard)
+
+
+def can_relax(msg: Any) -> bool:
+    """Tells a draw of bits; NumPyro has no one-hot vectors."""
+    return kind_of(msg) == "latent" and _is_bits(msg["fn"])
+
+
+def _is_bits(fn: Any) -> bool:
+    return isinstance(base_of(fn), dist.BernoulliProbs | dist.BernoulliLogits)
+
+
+def whole_logits(fn: Any) -> Array:
+    """Returns the logits of a site, in the shape of its value."""
+    base = base_of(fn)
+    return jnp.broadcast_to(base.logits, tuple(fn.batch_shape) + tuple(fn.event_shape))
 
 
 class Inject(Messenger):
@@ -145,6 +190,7 @@ def run(
     observe: bool = True,
     forced: Mapping[str, Array] | None = None,
     noise: Mapping[str, Array] | None = None,
+    ask: Ask = PLAIN,
 ) -> dict[str, Any]:
     """Runs a program once and returns its statements by name.
 
@@ -159,11 +205,15 @@ def run(
         observe: Whether observed sites keep their values.
         forced: Values of sites, with an axis of particles where there is a plate of them.
         noise: Standard normal noise of Gaussian sites, to use in place of draws.
+        ask: Whether draws are cut or relaxed.
     """
     call = call if observe else handlers.uncondition(call)
     call = handlers.substitute(call, data={**params, **(values or {})})
     call = Inject(call, forced or {}, noise or {}) if forced or noise else call
-    call = Detach(call, values or {})
+    if ask.relaxed is not None:
+        temperature, hard = ask.relaxed
+        call = Relax(call, rng, temperature, hard=hard)
+    call = Detach(call, ask, values or {})
     call = Seed(call, rng, plates or rng)
     return handlers.trace(call).get_trace(*args, **data)
 
@@ -266,6 +316,8 @@ def to_term(
     dims: int,
     *,
     enumerated: bool = False,
+    detached: bool = False,
+    logits: bool = False,
 ) -> Term:
     """Returns the term of a statement with a density; `dims` axes, particles' own included."""
     fn, value, plates = site["fn"], site["value"], plates_of(site, sites)
@@ -277,11 +329,14 @@ def to_term(
     log_p, drawn = raw, None
     if not (isinstance(scale, float | int) and scale == 1):
         log_p = _with_axes(raw * scale, dims)
-    if enumerated or not fn.has_rsample:
+    carries = bool(fn.has_rsample) and not detached
+    if enumerated or not carries:
         drawn = _with_axes(unmasked(fn).log_prob(value), dims) if is_masked(fn) else raw
+    shown = logits and _is_bits(fn)
     return Term(
         site["name"], side, kind_of(site), value, log_p,
-        tuple(p.name for p in plates), bool(fn.has_rsample), enumerated, drawn,
+        tuple(p.name for p in plates), carries, enumerated, drawn,
+        _with_axes(whole_logits(fn), dims + len(fn.event_shape)) if shown else None,
     )  # fmt: skip
 
 

@@ -17,7 +17,7 @@ from ppgm.host_numpyro_ops import OPS
 from ppgm.host_numpyro_ppl import support_values
 from ppgm.host_numpyro_run import PARTICLES, Params, kind_of, run, to_term
 from ppgm.programs import Program
-from ppgm.terms import Term
+from ppgm.terms import PLAIN, Ask, Term
 
 ENUMERATION_LIMIT = 4096
 
@@ -56,58 +56,61 @@ class NumpyroRunner:
         self.rng, self.dims, self.nets, self.args = rng, dims, nets or {}, args
 
     def pair(
-        self, particles: int, enumerate: tuple[str, ...], *, stopped: bool
+        self, ask: Ask, given: Mapping[str, Array] | None = None
     ) -> tuple[list[Term], list[Term]]:
-        """Returns the terms of guide and model, and those of the guide held constant."""
-        given, copies = self._all_values(particles, enumerate) if enumerate else ({}, particles)
-        given = {**self.forced, **given}
+        """Returns the terms of guide and model, and those with parameters held constant."""
+        values, copies = dict(given or {}), ask.particles
+        if ask.enumerate:
+            every, copies = self._all_values(copies, ask.enumerate)
+            values |= every
+        values = {**self.forced, **values}
         if copies > 1 and getattr(self.program.declaration, "broadcasts", False):
-            return self._plated(given, enumerate, copies, stopped=stopped)
+            return self._plated(ask, values, copies)
         plates = JaxRng(self.rng.split())
-        heads: list[Term] = []
+        heads: list[tuple[Term, bool]] = []
 
         def one(rng: JaxRng, given: Any, noise: Any) -> list[tuple[Any, ...]]:
-            terms, constant = self._once(rng, plates, given, noise, enumerate, stopped=stopped)
-            heads[:] = [*terms, *constant]
-            return [(t.value, t.log_prob, t.drawn) for t in heads]
+            terms, constant = self._once(ask, rng, plates, given, noise)
+            heads[:] = [(t, False) for t in terms] + [(t, True) for t in constant]
+            return [(t.value, t.log_prob, t.drawn, t.logits) for t, _ in heads]
 
         if copies == 1:
-            arrays = one(self.rng, *jax.tree.map(lambda a: a[0], (given, self.noise)))
+            arrays = one(self.rng, *jax.tree.map(lambda a: a[0], (values, self.noise)))
             arrays = jax.tree.map(lambda a: jnp.asarray(a)[None], arrays)
         else:
             keys = jax.random.split(self.rng.split(), copies)
             mapped = jax.vmap(lambda key, *rest: one(JaxRng(key), *rest))
-            arrays = mapped(keys, given, self.noise)
-        terms = [
-            t._replace(value=v, log_prob=p, drawn=d)
-            for t, (v, p, d) in zip(heads, arrays, strict=True)
-        ]
-        both = [t for t in terms if t.side != "constant"]
-        return both, [t._replace(side="guide") for t in terms if t.side == "constant"]
+            arrays = mapped(keys, values, self.noise)
+        both: tuple[list[Term], list[Term]] = [], []
+        for (term, constant), (v, p, d, o) in zip(heads, arrays, strict=True):
+            both[constant].append(term._replace(value=v, log_prob=p, drawn=d, logits=o))
+        return both
 
     def _plated(
-        self,
-        given: Mapping[str, Any],
-        enumerated: tuple[str, ...],
-        copies: int,
-        *,
-        stopped: bool,
+        self, ask: Ask, given: Mapping[str, Any], copies: int
     ) -> tuple[list[Term], list[Term]]:
         """Runs all particles in a plate, for declarations that say that they broadcast.
 
         Their networks then see one flat matrix of rows, which is faster than the batched
         products of `jax.vmap`.
         """
-        wide = NumpyroRunner(
+        with numpyro.plate(PARTICLES, copies, dim=-1 - self.dims):
+            return self._wide()._once(ask, self.rng, self.rng, given, self.noise)
+
+    def _wide(self) -> "NumpyroRunner":
+        """Returns this runner with an axis of particles among those of the plates."""
+        return NumpyroRunner(
             self.program, self.params, self.rng, self.data, self.dims + 1, self.nets, self.args
         )
-        with numpyro.plate(PARTICLES, copies, dim=-1 - self.dims):
-            return wide._once(self.rng, self.rng, given, self.noise, enumerated, stopped=stopped)
 
     def single(
-        self, side: str, values: Mapping[str, Array], *, observe: bool
+        self, side: str, values: Mapping[str, Array], *, observe: bool, particles: int = 1
     ) -> tuple[dict[str, Array], list[Term]]:
-        """Runs one side once with some values given: all its values, and its terms."""
+        """Runs one side with some values given: all its values, and its terms."""
+        if particles > 1:
+            with numpyro.plate(PARTICLES, particles, dim=-1 - self.dims):
+                named, terms = self._wide().single(side, values, observe=observe)
+            return named, [t._replace(log_prob=t.log_prob[0]) for t in terms]
         data = {**self.data, **{k: v for k, v in values.items() if k in self.data}}
         sites = run(
             getattr(self.program, side), self.params, self.rng, data,
@@ -131,26 +134,23 @@ class NumpyroRunner:
 
     def _once(
         self,
+        ask: Ask,
         rng: JaxRng,
         plates: JaxRng,
         given: Mapping[str, Any],
         noise: Mapping[str, Any],
-        enumerated: tuple[str, ...],
-        *,
-        stopped: bool,
     ) -> tuple[list[Term], list[Term]]:
-        """Runs the guide, the model at its draws, and the guide again held constant."""
-        again = rng.split() if stopped else None  # keys that two runs of the guide share
-        rng = rng if again is None else JaxRng(again)
-        guide = self._run("guide", rng, plates, {}, self.params, given, noise)
+        """Runs the guide, the model at its draws, and sides again with constant parameters."""
+        # keys that two runs of one side share
+        keys = [rng.split() for _ in ask.stopped]
+        guide = self._run("guide", rng, plates, {}, self.params, given, noise, ask)
         values = {n: s["value"] for n, s in guide.items() if s["type"] in ("sample", "plate")}
-        model = self._run("model", rng, plates, values, self.params)
-        constant = {}
-        if again is not None:
-            fixed = jax.lax.stop_gradient(self.params)
-            constant = self._run("guide", JaxRng(again), plates, values, fixed)
-        terms = self._terms(guide, "guide", enumerated) + self._terms(model, "model")
-        return terms, self._terms(constant, "constant")
+        model = self._run("model", rng, plates, values, self.params, ask=ask)
+        constant, fixed = [], jax.lax.stop_gradient(self.params)
+        for side, key in zip(ask.stopped, keys, strict=True):
+            again = self._run(side, JaxRng(key), plates, values, fixed, ask=ask)
+            constant += self._terms(again, side)
+        return self._terms(guide, "guide", ask) + self._terms(model, "model"), constant
 
     def _run(
         self,
@@ -161,20 +161,22 @@ class NumpyroRunner:
         params: Params,
         forced: Mapping[str, Any] | None = None,
         noise: Mapping[str, Any] | None = None,
+        ask: Ask = PLAIN,
     ) -> dict[str, Any]:
         return run(
             getattr(self.program, side), params, rng, self.data,
-            args=self.args, values=values, plates=plates, forced=forced, noise=noise,
+            args=self.args, values=values, plates=plates, forced=forced, noise=noise, ask=ask,
         )  # fmt: skip
 
-    def _terms(
-        self, sites: Mapping[str, Any], side: str, enumerated: tuple[str, ...] = ()
-    ) -> list[Term]:
+    def _terms(self, sites: Mapping[str, Any], side: str, ask: Ask = PLAIN) -> list[Term]:
         return [
-            to_term(s, sites, side, self.dims, enumerated=n in enumerated)
+            to_term(
+                s, sites, side, self.dims, enumerated=n in ask.enumerate,
+                detached=ask.detached and side == "guide", logits=ask.logits,
+            )
             for n, s in sites.items()
             if kind_of(s) in ("latent", "observed", "factor")
-        ]
+        ]  # fmt: skip
 
     def _all_values(self, particles: int, names: tuple[str, ...]) -> tuple[dict[str, Array], int]:
         """Returns every joint value of the sites, each for `particles` copies."""

@@ -1,6 +1,7 @@
 """Pyro as a host of ppgm; see `ppgm.host.Host`."""
 
 __all__ = [
+    "gradient_moments",
     "NAME",
     "OPS",
     "bind",
@@ -32,7 +33,7 @@ from ppgm.host_pyro_mcmc import nuts
 from ppgm.host_pyro_native import PyroLoss as native
 from ppgm.host_pyro_ops import OPS
 from ppgm.host_pyro_ppl import bind
-from ppgm.host_pyro_probe import probe
+from ppgm.host_pyro_probe import gradient_moments, probe
 from ppgm.host_pyro_train import PyroTrainer as trainer
 
 NAME = "pyro"

@@ -30,7 +30,7 @@ from ppgm.layouts import make_layout
 from ppgm.programs import Program
 from ppgm.rows import row_count
 from ppgm.sites import Record, SiteTable, seen_batch, tabulate
-from ppgm.terms import weigh
+from ppgm.terms import Ask, weigh
 
 Arrays = dict[str, np.ndarray]
 
@@ -80,7 +80,7 @@ def log_weights(
         runner = PyroRunner(work, {k: to_tensor(v) for k, v in data.items()})
         table, _ = table_of(runner, data)
         with pyro.validation_enabled(False):
-            terms, _ = runner.pair(particles, (), stopped=False)
+            terms, _ = runner.pair(Ask(particles))
         weights = weigh(terms, make_layout(table, work.dims), OPS)
         return to_numpy(weights.log_p - weights.log_q)
 

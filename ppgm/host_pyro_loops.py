@@ -82,9 +82,16 @@ def _stack(runs: list[list[Term]]) -> list[Term]:
         terms[0]._replace(
             value=torch.stack([torch.as_tensor(t.value) for t in terms]),
             log_prob=torch.cat([t.log_prob for t in terms]),
+            drawn=_joined([t.drawn for t in terms]),
+            logits=_joined([t.logits for t in terms]),
         )
         for terms in zip(*runs, strict=True)
     ]
+
+
+def _joined(arrays: list[Tensor | None]) -> Tensor | None:
+    found = [a for a in arrays if a is not None]
+    return torch.cat(found) if found else None
 
 
 def _terms(run: Tracer, dims: int) -> dict[str, Tensor]:

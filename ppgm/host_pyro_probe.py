@@ -1,17 +1,20 @@
 """One evaluation of an objective on Pyro; see `ppgm.probes`."""
 
-__all__ = ["probe"]
+__all__ = ["gradient_moments", "probe"]
 
 from collections.abc import Mapping
+from time import perf_counter
 from typing import Any
 
 import numpy as np
+import pyro
 import torch
 
 from ppgm.host_pyro_ops import to_numpy, to_tensor
-from ppgm.host_pyro_session import PyroRunner
+from ppgm.host_pyro_session import PyroRunner, seeded_rng
 from ppgm.host_pyro_trace import canonical
 from ppgm.host_pyro_train import PyroTrainer
+from ppgm.influences import with_influences
 from ppgm.layouts import align, make_layout, total_rows
 from ppgm.optimisers import SGD
 from ppgm.programs import Program
@@ -37,6 +40,8 @@ def probe(
 ) -> tuple[float, Arrays, dict[str, float], Arrays]:
     """Returns loss, gradients, metrics and state."""
     table = source.sites(data)
+    if objective.local:
+        table = with_influences(table, source, data)
     total = total_rows(table, row_count(data)) if total is None else total
     optimisers = {p.name: SGD() for p in objective.players}
     work = PyroTrainer(source, objective, table, data, optimisers, seed, total, params)
@@ -62,14 +67,64 @@ def probe(
         work.close()
 
 
+def gradient_moments(
+    source: Program,
+    params: Mapping[str, np.ndarray],
+    data: Mapping[str, Any],
+    objective: Any,
+    draws: int,
+    seed: int,
+) -> tuple[Arrays, Arrays, int, float]:
+    """Returns mean, variance, number and seconds of draws of the first player's gradient."""
+    table = source.sites(data)
+    if objective.local:
+        table = with_influences(table, source, data)
+    total, player = total_rows(table, row_count(data)), objective.players[0].name
+    optimisers = {p.name: SGD() for p in objective.players}
+    work = PyroTrainer(source, objective, table, data, optimisers, seed, total, params)
+    try:
+        work.start(None, 1.0)
+        runner, layout = PyroRunner(work.session, work.data), make_layout(table, work.session.dims)
+        leaves, state = work.leaves[player], work.state
+        mean = [torch.zeros_like(leaf, dtype=torch.float64) for leaf in leaves]
+        square = [torch.zeros_like(m) for m in mean]
+        with seeded_rng(seed), pyro.validation_enabled(is_validate=False):
+            began = perf_counter()
+            for n in range(1, draws + 1):
+                view = View(runner, table, layout, total=total, step=0, state=state)
+                loss = objective(view, player)
+                grads = torch.autograd.grad(
+                    loss, leaves, allow_unused=True, materialize_grads=True
+                )
+                state = {k: v.detach() for k, v in view.state.items()}
+                for m, s, g in zip(mean, square, grads, strict=True):
+                    gap = g.double() - m
+                    m += gap / n
+                    s += gap * (g.double() - m)
+            seconds = (perf_counter() - began) / draws
+        names = _names(work)
+        keys = [names[id(leaf)] for leaf in leaves]
+        means = {k: to_numpy(m) for k, m in zip(keys, mean, strict=True)}
+        variances = {k: to_numpy(s / (draws - 1)) for k, s in zip(keys, square, strict=True)}
+        return means, variances, draws, seconds
+    finally:
+        work.close()
+
+
+def _names(work: PyroTrainer) -> dict[int, str]:
+    """Returns the canonical names of all leaves by their identity."""
+    names = {id(t): canonical(n) for n, t in work.session.leaves.tensors.items()}
+    for net, module in work.session.nets.items():
+        names |= {id(p): f"{net}.{n}" for n, p in module.named_parameters()}
+    return names
+
+
 def _tensors(arrays: Mapping[str, np.ndarray]) -> dict[str, torch.Tensor]:
     return {k: to_tensor(v) for k, v in arrays.items()}
 
 
 def _gradients(work: PyroTrainer, loss: torch.Tensor, player: str) -> Arrays:
-    names = {id(t): canonical(n) for n, t in work.session.leaves.tensors.items()}
-    for net, module in work.session.nets.items():
-        names |= {id(p): f"{net}.{n}" for n, p in module.named_parameters()}
+    names = _names(work)
     leaves = work.leaves[player]
     grads = torch.autograd.grad(loss, leaves, allow_unused=True, materialize_grads=True)
     return {names[id(leaf)]: to_numpy(g) for leaf, g in zip(leaves, grads, strict=True)}

@@ -3,7 +3,7 @@
 __all__ = ["PyroRunner", "Session", "seeded_rng", "session"]
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,9 +15,18 @@ from torch import Tensor
 from ppgm.host_pyro_loops import broadcasts, pair_in_turn
 from ppgm.host_pyro_ops import OPS, to_tensor
 from ppgm.host_pyro_ppl import TorchRng, WholePlate, support_values
-from ppgm.host_pyro_trace import PARTICLES, Leaves, Tracer, kind_of, plates_of, to_term
+from ppgm.host_pyro_trace import (
+    EXACT,
+    PARTICLES,
+    Draws,
+    Leaves,
+    Tracer,
+    kind_of,
+    plates_of,
+    to_term,
+)
 from ppgm.programs import Program, program, seeded
-from ppgm.terms import Term
+from ppgm.terms import PLAIN, Ask, Term
 
 ENUMERATION_LIMIT = 4096
 
@@ -130,20 +139,22 @@ class PyroRunner:
         self.dims = dims if work is None else work.dims
 
     def pair(
-        self, particles: int, enumerate: tuple[str, ...], *, stopped: bool
+        self, ask: Ask, given: Mapping[str, Tensor] | None = None
     ) -> tuple[list[Term], list[Term]]:
-        """Returns the terms of guide and model, and those of the guide held constant."""
-        given, copies = self._all_values(particles, enumerate) if enumerate else ({}, particles)
-        given = {**self.forced, **given}
+        """Returns the terms of guide and model, and those with parameters held constant."""
+        values, copies = dict(given or {}), ask.particles
+        if ask.enumerate:
+            every, copies = self._all_values(copies, ask.enumerate)
+            values |= every
+        values = {**self.forced, **values}
         if copies > 1 and not self.broadcasts():
             return pair_in_turn(
-                lambda mine, noise: self._pair(mine, noise, 1, enumerate, stopped=stopped),
-                given, self.noise, copies,
-            )  # fmt: skip
+                lambda mine, noise: self._pair(ask, mine, noise, 1), values, self.noise, copies
+            )
         noise = self.noise
         if copies == 1:  # then there is no plate of particles
-            given, noise = ({n: v[0] for n, v in d.items()} for d in (given, noise))
-        return self._pair(given, noise, copies, enumerate, stopped=stopped)[0]
+            values, noise = ({n: v[0] for n, v in d.items()} for d in (values, noise))
+        return self._pair(ask, values, noise, copies)[0]
 
     def broadcasts(self) -> bool:
         """Tells whether particles can be a plate around the program, by its word or by a test."""
@@ -159,43 +170,45 @@ class PyroRunner:
         given: Mapping[str, Any],
         copies: int,
         noise: Mapping[str, Tensor] | None = None,
+        ask: Ask = PLAIN,
     ) -> tuple[Tracer, Tracer]:
         """Runs the guide, then the model at its draws."""
         guide = Tracer()
         values = dict(given)
         if self.program.guide is not None:
-            guide = self._run("guide", given, copies, noise=noise)
-            values |= {n: m["value"] for n, m in guide.sites.items()} | guide.subsamples
+            draws = Draws(ask.detached, ask.relaxed)
+            guide = self._run("guide", given, copies, noise=noise, draws=draws)
+            values |= _values_of(guide)
         return guide, self._run("model", values, copies)
 
     def _pair(
-        self,
-        given: Mapping[str, Any],
-        noise: Mapping[str, Tensor],
-        copies: int,
-        enumerate: tuple[str, ...],
-        *,
-        stopped: bool,
+        self, ask: Ask, given: Mapping[str, Any], noise: Mapping[str, Tensor], copies: int
     ) -> tuple[tuple[list[Term], list[Term]], dict[str, Tensor]]:
-        guide, model = self._once(given, copies, noise)
-        drawn = [
-            to_term(m, "guide", self.dims, enumerated=n in enumerate)
-            for n, m in guide.sites.items()
-            if kind_of(m) != "deterministic"
-        ]
-        values = {n: m["value"] for n, m in guide.sites.items()} | guide.subsamples
-        constant = self._stopped(values, copies) if stopped else []
-        terms = drawn + _model_terms(model, self.dims), constant
+        with pyro.validation_enabled(False) if ask.relaxed else nullcontext():
+            guide, model = self._once(given, copies, noise, ask)
+            drawn = [
+                to_term(
+                    m, "guide", self.dims, enumerated=n in ask.enumerate,
+                    detached=ask.detached, logits=ask.logits,
+                )
+                for n, m in guide.sites.items()
+                if kind_of(m) != "deterministic"
+            ]  # fmt: skip
+            constant = [
+                term
+                for side in ask.stopped
+                for term in self._stopped(side, _values_of(guide), copies)
+            ]
+            terms = drawn + _terms_of(model, "model", self.dims), constant
         return terms, guide.subsamples | model.subsamples
 
     def single(
-        self, side: str, values: Mapping[str, Tensor], *, observe: bool
+        self, side: str, values: Mapping[str, Tensor], *, observe: bool, particles: int = 1
     ) -> tuple[dict[str, Tensor], list[Term]]:
-        """Runs one side once with some values given: all its values, and its terms."""
+        """Runs one side with some values given: all its values, and its terms."""
         data = {**self.data, **_in(values, self.data)}
-        run = self._run(side, values, 1, observe=observe, data=data)
-        scored = [m for m in run.sites.values() if kind_of(m) != "deterministic"]
-        terms = [to_term(m, side, self.dims) for m in scored] if observe else []
+        run = self._run(side, values, particles, observe=observe, data=data)
+        terms = _terms_of(run, side, self.dims) if observe else []
         return {n: m["value"] for n, m in run.sites.items()}, terms
 
     def kernel(self, value: Tensor) -> Tensor:
@@ -226,10 +239,12 @@ class PyroRunner:
         observe: bool = True,
         data: Mapping[str, Any] | None = None,
         noise: Mapping[str, Tensor] | None = None,
+        draws: Draws = EXACT,
     ) -> Tracer:
         tracer = Tracer(
-            self._leaves, values, observe=observe, networks=self._networks, noise=noise
-        )
+            self._leaves, values, observe=observe, networks=self._networks, noise=noise,
+            draws=draws,
+        )  # fmt: skip
         call = getattr(self.program, side)
         with tracer:
             if particles == 1:
@@ -239,25 +254,20 @@ class PyroRunner:
                     call(*self.args, **(self.data if data is None else data))
         return tracer
 
-    def _stopped(self, values: Mapping[str, Any], particles: int) -> list[Term]:
-        """Scores the guide's draws again with its parameters held constant."""
-        frozen = [p for p in self._parameters() if p.requires_grad]
+    def _stopped(self, side: str, values: Mapping[str, Any], particles: int) -> list[Term]:
+        """Scores one side at the guide's draws again with its parameters held constant."""
+        frozen = [p for p in self._parameters(side) if p.requires_grad]
         try:
             for leaf in frozen:
                 leaf.requires_grad_(False)
-            again = self._run("guide", values, particles)
-            return [
-                to_term(m, "guide", self.dims)
-                for m in again.sites.values()
-                if kind_of(m) != "deterministic"
-            ]
+            return _terms_of(self._run(side, values, particles), side, self.dims)
         finally:
             for leaf in frozen:
                 leaf.requires_grad_(True)
 
-    def _parameters(self) -> list[Tensor]:
+    def _parameters(self, side: str) -> list[Tensor]:
         if self.work is not None:
-            return [self.work.leaves.tensors[n] for n in self.work.groups["guide"]]
+            return [self.work.leaves.tensors[n] for n in self.work.groups[side]]
         return [p for _, p in pyro.get_param_store().named_parameters()]
 
     def _all_values(self, particles: int, names: tuple[str, ...]) -> tuple[dict[str, Tensor], int]:
@@ -284,10 +294,12 @@ def enumerate_columns(names: tuple[str, ...], supports: list[Any]) -> Iterator[t
     yield from enumerate(zip(names, supports, strict=True))
 
 
-def _model_terms(model: Tracer, dims: int) -> list[Term]:
-    return [
-        to_term(m, "model", dims) for m in model.sites.values() if kind_of(m) != "deterministic"
-    ]
+def _values_of(guide: Tracer) -> dict[str, Any]:
+    return {n: m["value"] for n, m in guide.sites.items()} | guide.subsamples
+
+
+def _terms_of(run: Tracer, side: str, dims: int) -> list[Term]:
+    return [to_term(m, side, dims) for m in run.sites.values() if kind_of(m) != "deterministic"]
 
 
 def _in(values: Mapping[str, Any], data: Mapping[str, Any]) -> dict[str, Any]:

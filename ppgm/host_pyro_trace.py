@@ -1,7 +1,9 @@
 """One run of a Pyro program: its statements, its parameters, its terms."""
 
 __all__ = [
+    "EXACT",
     "PARTICLES",
+    "Draws",
     "Leaves",
     "Tracer",
     "base_of",
@@ -35,6 +37,8 @@ from torch.distributions import transform_to
 
 from ppgm.errors import ModelError
 from ppgm.host_pyro_ops import to_numpy
+from ppgm.host_pyro_ppl import TorchRng
+from ppgm.relaxations import relaxed_bits, relaxed_one_hot
 from ppgm.sites import Plate
 from ppgm.terms import Term
 
@@ -107,6 +111,18 @@ class Leaves:
                 self.tensors[name].copy_(value)
 
 
+@dataclass(frozen=True)
+class Draws:
+    """How latent values enter what is computed from them; see `ppgm.terms.Ask`."""
+
+    detached: bool = False
+    relaxed: tuple[Any, bool] | None = None
+
+
+EXACT = Draws()
+"""Draws as the program makes them."""
+
+
 class Tracer(Messenger):
     """Runs a program once: supplies parameters and values, keeps the statements.
 
@@ -119,6 +135,7 @@ class Tracer(Messenger):
         observe: Whether observed sites keep their values.
         networks: Names of networks whose parameters are already among the leaves, or None.
         noise: Standard normal noise of Gaussian sites, to use in place of the generator's.
+        draws: Whether draws are cut or relaxed.
     """
 
     def __init__(
@@ -129,9 +146,10 @@ class Tracer(Messenger):
         observe: bool = True,
         networks: set[str] | None = None,
         noise: Mapping[str, Tensor] | None = None,
+        draws: Draws = EXACT,
     ) -> None:
         super().__init__()
-        self.noise = noise or {}
+        self.noise, self.draws = noise or {}, draws
         self.leaves, self.values, self.observe = leaves, values or {}, observe
         self.networks = networks
         self.params: dict[str, None] = {}
@@ -176,10 +194,15 @@ class Tracer(Messenger):
             noise = _aligned(self.noise[name], msg["fn"])
             msg["value"] = _from_noise(base_of(msg["fn"]), noise)
             msg["done"] = True
+        elif self.draws.relaxed and can_relax(msg):
+            msg["value"] = _relaxed(msg["fn"], *self.draws.relaxed)
+            msg["done"] = True
         elif not self.observe and _is_density(msg) and msg["is_observed"]:
             msg["is_observed"], msg["value"], msg["done"] = False, None, False
 
     def _pyro_post_sample(self, msg: Any) -> None:
+        if self.draws.detached and isinstance(msg["value"], Tensor) and not msg["is_observed"]:
+            msg["value"] = msg["value"].detach()
         if isinstance(msg["fn"], _Subsample):
             self.subsamples[msg["name"]] = msg["value"]
         elif msg["name"] != PARTICLES:
@@ -215,7 +238,34 @@ def plates_of(msg: Any) -> tuple[Plate, ...]:
     return tuple(sorted(plates, key=lambda p: p.dim))
 
 
-def to_term(msg: Any, side: str, dims: int, *, enumerated: bool = False) -> Term:
+def can_relax(msg: Any) -> bool:
+    """Tells a draw of bits or of a one-hot vector."""
+    kinds = (torch.distributions.Bernoulli, torch.distributions.OneHotCategorical)
+    return kind_of(msg) == "latent" and isinstance(base_of(msg["fn"]), kinds)
+
+
+def _relaxed(fn: Any, temperature: Any, hard: bool) -> Tensor:  # noqa: FBT001
+    logits = _whole_logits(fn)
+    noise = TorchRng().uniform(tuple(logits.shape))
+    discrete = isinstance(base_of(fn), torch.distributions.Bernoulli)
+    relax = relaxed_bits if discrete else relaxed_one_hot
+    return relax(logits, noise, temperature, hard=hard)
+
+
+def _whole_logits(fn: Any) -> Tensor:
+    """Returns the logits of a site, in the shape of its value."""
+    return base_of(fn).logits.expand(tuple(fn.batch_shape) + tuple(fn.event_shape))
+
+
+def to_term(
+    msg: Any,
+    side: str,
+    dims: int,
+    *,
+    enumerated: bool = False,
+    detached: bool = False,
+    logits: bool = False,
+) -> Term:
     """Returns the term of a statement; one axis for particles, `dims` axes for plates."""
     fn, value, plates = msg["fn"], msg["value"], plates_of(msg)
     scale = msg["scale"]
@@ -225,11 +275,14 @@ def to_term(msg: Any, side: str, dims: int, *, enumerated: bool = False) -> Term
     log_p, drawn = raw, None
     if msg["mask"] is not None or not (isinstance(scale, float) and scale == 1.0):
         log_p = _with_axes(scale_and_mask(raw, scale, msg["mask"]), dims)
-    if enumerated or not fn.has_rsample:
+    carries = fn.has_rsample and not detached
+    if enumerated or not carries:
         drawn = _with_axes(unmasked(fn).log_prob(value), dims) if is_masked(fn) else raw
+    shown = logits and isinstance(base_of(fn), torch.distributions.Bernoulli)
     return Term(
         msg["name"], side, kind_of(msg), value, log_p, tuple(p.name for p in plates),
-        fn.has_rsample, enumerated, drawn,
+        carries, enumerated, drawn,
+        _with_axes(_whole_logits(fn), dims + len(fn.event_shape)) if shown else None,
     )  # fmt: skip
 
 

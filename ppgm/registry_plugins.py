@@ -68,12 +68,15 @@ def _points(distribution: metadata.Distribution) -> tuple[str, list[metadata.Ent
     if "ppgm." not in (distribution.read_text("entry_points.txt") or ""):
         return "", []
     points = [point for point in distribution.entry_points if point.group.startswith("ppgm.")]
-    return _normal(distribution.metadata["Name"]), points
+    name = distribution.metadata.get("Name")  # from Python 3.12 on, indexing warns without one
+    if name is None:
+        raise ValueError("it has no Name")
+    return _normal(name), points
 
 
 def _label(distribution: metadata.Distribution) -> str:
     try:
-        return repr(distribution.metadata["Name"])
+        return repr(distribution.metadata.get("Name") or str(distribution.locate_file("")))
     except Exception:  # even that is broken: say at least where it lies
         return f"in {str(distribution.locate_file(''))!r}"
 

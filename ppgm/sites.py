@@ -103,6 +103,8 @@ class SiteTable(NamedTuple):
         rows: Names of the row plates, in the order of their axes; empty with global latents.
         data_plates: Plates whose size is the number of data rows.
         has_guide: Whether the program has a guide.
+        influences: By site of the guide, the (side, site) of all log densities that its draw
+            can change; None unless `ppgm.influences` found them.
     """
 
     model: tuple[Site, ...]
@@ -111,6 +113,7 @@ class SiteTable(NamedTuple):
     rows: tuple[str, ...]
     data_plates: tuple[str, ...]
     has_guide: bool
+    influences: dict[str, frozenset[tuple[str, str]]] | None = None
 
     def select(self, side: str, *kinds: str) -> tuple[Site, ...]:
         """Returns the sites of one side ("model" or "guide") that are of one of the kinds."""

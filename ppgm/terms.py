@@ -4,12 +4,49 @@ A *term* is the log density of one site over K particles, with one axis per plat
 terms to the rows of a program, so that objectives see arrays of shape ``(K, *rows)`` only.
 """
 
-__all__ = ["Block", "Layout", "Term", "Weights", "to_rows", "weigh"]
+__all__ = [
+    "PLAIN",
+    "Ask",
+    "Block",
+    "Layout",
+    "Part",
+    "Term",
+    "Weights",
+    "rescaled",
+    "to_rows",
+    "weigh",
+]
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from ppgm.ops import Array, Ops
+
+
+class Ask(NamedTuple):
+    """What draws an objective asks for.
+
+    Attributes:
+        particles: Number of draws K.
+        enumerate: Finite sites whose draws are replaced by all their values.
+        stopped: Sides ("guide", "model") to be scored once more with constant parameters.
+        detached: Whether draws are cut: no gradient flows through them, and every site of the
+            guide has a score.
+        relaxed: Temperature of relaxed draws of bits and one-hot vectors, and whether they are
+            rounded (straight-through); None for exact draws.
+        logits: Whether the terms of the guide's Bernoulli sites hold their logits.
+    """
+
+    particles: int = 1
+    enumerate: tuple[str, ...] = ()
+    stopped: tuple[str, ...] = ()
+    detached: bool = False
+    relaxed: tuple[Array | float, bool] | None = None
+    logits: bool = False
+
+
+PLAIN = Ask()
+"""One exact draw."""
 
 
 class Term(NamedTuple):
@@ -29,6 +66,7 @@ class Term(NamedTuple):
         drawn: For a draw that is not reparameterised, the log density that it was drawn from,
             ``(K, *plates)``: without the user's scale and mask, which temper the objective but
             not the draw.
+        logits: Logits of a Bernoulli site, ``(K, *plates, *event)``, where they were asked for.
     """
 
     name: str
@@ -40,6 +78,7 @@ class Term(NamedTuple):
     reparameterised: bool
     enumerated: bool
     drawn: Array | None = None
+    logits: Array | None = None
 
 
 class Layout(NamedTuple):
@@ -73,13 +112,33 @@ class Block(NamedTuple):
     scale: Array | float
 
 
+class Part(NamedTuple):
+    """What one site adds to the weights.
+
+    Attributes:
+        name: The site.
+        side: "model" or "guide".
+        kind: "latent", "observed", "factor".
+        log_prob: Its log density, ``(K, *rows)``.
+        score: For a draw that is not reparameterised, the log density that it came from,
+            ``(K, *rows)``; else None.
+        stopped: Whether it was scored with constant parameters.
+    """
+
+    name: str
+    side: str
+    kind: str
+    log_prob: Array
+    score: Array | None = None
+    stopped: bool = False
+
+
 class Weights(NamedTuple):
     """Log weights of K particles, each array of shape ``(K, *rows)``.
 
     Attributes:
         log_p: Log joint density of data and draws.
         log_q: Log density of the draws under the guide.
-        log_prior: The part of `log_p` that belongs to latent sites.
         score: Log density that the draws which are not reparameterised came from, without any
             scale: a subsampled plate scales their signal. None if every draw is reparameterised.
         log_q_stopped: `log_q` with the guide's parameters held constant, so that only the draws
@@ -87,15 +146,18 @@ class Weights(NamedTuple):
         log_mass: Log density of enumerated sites, with gradient: the weight of a particle in an
             expectation; None without enumeration.
         blocks: Score-function blocks with global latents, where one signal per row will not do.
+        log_p_stopped: `log_p` with the model's parameters held constant; None unless asked for.
+        parts: What the sums are made of, site by site.
     """
 
     log_p: Array
     log_q: Array
-    log_prior: Array | None = None
     score: Array | None = None
     log_q_stopped: Array | None = None
     log_mass: Array | None = None
     blocks: tuple[Block, ...] = ()
+    log_p_stopped: Array | None = None
+    parts: tuple[Part, ...] = ()
 
 
 def weigh(
@@ -107,31 +169,66 @@ def weigh(
         terms: Terms of model and guide.
         layout: Where the plates are.
         ops: Array functions.
-        stopped: Terms of a second pass through the guide with constant parameters.
+        stopped: Terms of a second pass, with constant parameters.
     """
 
-    def total(*chosen: Term) -> Array | None:
-        parts = [to_rows(t.log_prob, t.plates, layout, ops) for t in chosen]
-        return sum(parts[1:], parts[0]) if parts else None
+    def part(term: Term, *, stopped: bool = False) -> Part:
+        value = to_rows(term.log_prob, term.plates, layout, ops)
+        scored = term.side == "guide" and not term.reparameterised and not term.enumerated
+        score = _sum_axes(_drawn(term), layout, ops) if scored and not stopped else None
+        return Part(term.name, term.side, term.kind, value, score, stopped)
 
-    def drawn(*chosen: Term) -> Array | None:
-        parts = [_sum_axes(_drawn(t), layout, ops) for t in chosen]
-        return sum(parts[1:], parts[0]) if parts else None
-
-    model = [t for t in terms if t.side == "model"]
-    guide = [t for t in terms if t.side == "guide"]
-    scored = [t for t in guide if not t.reparameterised and not t.enumerated]
-    log_p = total(*model)
-    log_q = total(*guide)
-    return Weights(
-        log_p=log_p,
-        log_q=ops.np.zeros_like(log_p) if log_q is None else log_q,
-        log_prior=total(*(t for t in model if t.kind == "latent")),
-        score=drawn(*scored),
-        log_q_stopped=total(*stopped),
-        log_mass=drawn(*(t for t in guide if t.enumerated)),
+    parts = (*(part(t) for t in terms), *(part(t, stopped=True) for t in stopped))
+    scored = [t for t, p in zip(terms, parts, strict=False) if p.score is not None]
+    mass = [_sum_axes(_drawn(t), layout, ops) for t in terms if t.enumerated]
+    return _summed(parts, ops)._replace(
+        score=_total([p.score for p in parts if p.score is not None]),
+        log_mass=_total(mass),
         blocks=() if layout.rows or not scored else _blocks(terms, scored, layout, ops),
     )
+
+
+def rescaled(
+    weights: Weights, factors: Mapping[tuple[str, str], Array | float], ops: Ops
+) -> Weights:
+    """Returns weights with the log densities of some sites multiplied.
+
+    Args:
+        weights: The weights, with their parts.
+        factors: A factor by (side, site).
+        ops: Array functions.
+    """
+    if not factors:
+        return weights
+    parts = tuple(
+        p._replace(log_prob=p.log_prob * factors[p.side, p.name])
+        if (p.side, p.name) in factors
+        else p
+        for p in weights.parts
+    )
+    sums = _summed(parts, ops)
+    return sums._replace(score=weights.score, log_mass=weights.log_mass, blocks=weights.blocks)
+
+
+def _summed(parts: tuple[Part, ...], ops: Ops) -> Weights:
+    def total(keep: Callable[[Part], bool]) -> Array | None:
+        return _total([p.log_prob for p in parts if keep(p)])
+
+    log_p = total(lambda p: p.side == "model" and not p.stopped)
+    log_q = total(lambda p: p.side == "guide" and not p.stopped)
+    empty = ops.np.zeros_like(log_p) if log_q is None else None  # a guide that draws nothing
+    constant = total(lambda p: p.side == "guide" and p.stopped)
+    return Weights(
+        log_p=log_p,
+        log_q=log_q if empty is None else empty,
+        log_q_stopped=constant if empty is None else empty,
+        log_p_stopped=total(lambda p: p.side == "model" and p.stopped),
+        parts=parts,
+    )
+
+
+def _total(values: Sequence[Array]) -> Array | None:
+    return sum(values[1:], values[0]) if values else None
 
 
 def to_rows(value: Array, plates: tuple[str, ...], layout: Layout, ops: Ops) -> Array:

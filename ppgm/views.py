@@ -7,13 +7,13 @@ the `Runner` behind it; nothing here names a host.
 
 __all__ = ["Dream", "Runner", "View"]
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from ppgm.errors import ModelError
 from ppgm.ops import Array, Ops
 from ppgm.sites import SiteTable
-from ppgm.terms import Layout, Term, Weights, weigh
+from ppgm.terms import Ask, Layout, Term, Weights, weigh
 
 
 class Runner(Protocol):
@@ -24,15 +24,20 @@ class Runner(Protocol):
     rng: Any
 
     def pair(
-        self, particles: int, enumerate: tuple[str, ...], *, stopped: bool
+        self, ask: Ask, given: Mapping[str, Array] | None = None
     ) -> tuple[list[Term], list[Term]]:
-        """Returns the terms of guide and model, and those of the guide held constant."""
+        """Returns the terms of guide and model, and those with parameters held constant.
+
+        Args:
+            ask: Which draws.
+            given: Values of the guide's sites in place of draws, ``(K, *plates, *event)``.
+        """
         ...
 
     def single(
-        self, side: str, values: Mapping[str, Array], *, observe: bool
+        self, side: str, values: Mapping[str, Array], *, observe: bool, particles: int = 1
     ) -> tuple[dict[str, Array], list[Term]]:
-        """Runs one side once with some values given: all its values, and its terms."""
+        """Runs one side with some values given: all its values, and its terms."""
         ...
 
     def kernel(self, value: Array) -> Array:
@@ -97,7 +102,12 @@ class View:
         return self._runner.rng
 
     def weights(
-        self, particles: int, *, enumerate: tuple[str, ...] = (), stopped: bool = False
+        self,
+        particles: int,
+        *,
+        enumerate: tuple[str, ...] = (),
+        stopped: tuple[str, ...] = (),
+        detached: bool = False,
     ) -> Weights:
         """Returns log weights of draws from the guide, arrays ``(K, *rows)``.
 
@@ -105,23 +115,55 @@ class View:
             particles: Number of draws K.
             enumerate: Finite sites whose draws are replaced by all their values; the first
                 axis is then values times K.
-            stopped: Whether `Weights.log_q_stopped` is needed.
+            stopped: Sides ("guide", "model") whose log density is also needed with constant
+                parameters: `Weights.log_q_stopped`, `Weights.log_p_stopped`.
+            detached: Whether the draws are constants.
         """
-        key = ("weights", particles, enumerate, stopped)
-        if key not in self._cache:
-            terms, constant = self._runner.pair(particles, enumerate, stopped=stopped)
-            self._cache[key] = weigh(terms, self._layout, self.ops, constant)
-        return self._cache[key]
+        return self.ask(Ask(particles, enumerate, stopped, detached))
 
-    def dream(self) -> Dream:
-        """Returns one joint draw of the model per row of the batch, gradients included."""
-        if "dream" not in self._cache:
-            self._cache["dream"] = Dream(self._runner.single("model", {}, observe=False)[0])
-        return self._cache["dream"]
+    def ask(self, ask: Ask) -> Weights:
+        """Returns log weights of the draws asked for, arrays ``(K, *rows)``."""
+        try:
+            known = self._cache.get(("weights", ask))
+        except TypeError:  # a temperature that is being traced
+            return self.weigh(*self._runner.pair(ask))
+        if known is None:
+            known = self._cache["weights", ask] = self.weigh(*self.terms(ask))
+        return known
+
+    def terms(
+        self, ask: Ask, given: Mapping[str, Array] | None = None
+    ) -> tuple[list[Term], list[Term]]:
+        """Returns the terms of draws, and those of the sides that were to be held constant.
+
+        Args:
+            ask: Which draws.
+            given: Values of the guide's sites in place of draws, ``(K, *plates, *event)``.
+        """
+        if given is not None:
+            return self._runner.pair(ask, given)
+        if ("terms", ask) not in self._cache:
+            self._cache["terms", ask] = self._runner.pair(ask)
+        return self._cache["terms", ask]
+
+    def weigh(self, terms: list[Term], stopped: Sequence[Term] = ()) -> Weights:
+        """Sums terms to weights per row."""
+        return weigh(terms, self._layout, self.ops, stopped)
+
+    def dream(self, particles: int = 1) -> Dream:
+        """Returns joint draws of the model per row of the batch, gradients included.
+
+        Args:
+            particles: Number of draws; of several, values are ``(K, *batch, *event)``.
+        """
+        if ("dream", particles) not in self._cache:
+            drawn = self._runner.single("model", {}, observe=False, particles=particles)[0]
+            self._cache["dream", particles] = Dream(drawn)
+        return self._cache["dream", particles]
 
     def recognise(self, particles: int = 1) -> dict[str, Array]:
         """Returns draws of the guide's sites given the batch, each ``(K, *batch, *event)``."""
-        terms, _ = self._runner.pair(particles, (), stopped=False)
+        terms, _ = self.terms(Ask(particles))
         return {t.name: t.value for t in terms if t.side == "guide"}
 
     def log_joint(self, values: Mapping[str, Array]) -> Array:

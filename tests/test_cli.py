@@ -147,6 +147,7 @@ def test_resume_goes_on_bit_for_bit(tmp_path):
 @pytest.mark.parametrize("option", [("--objective", "iwae"), ("--rate", "0.01")])
 @pytest.mark.parametrize("unit", ["--epochs", "--steps"])
 def test_a_resumed_run_is_whole_whatever_its_counts_begin_at(tmp_path, option, unit):
+    pytest.importorskip("pyro")
     folder = tmp_path / "run"
     rest = ["--host", "pyro", "--no-pictures", "--out", folder]
     call("fit", "vae", *TINY[:4], unit, 2, "--batch-size", 800, *rest)
@@ -162,6 +163,7 @@ def test_a_resumed_run_is_whole_whatever_its_counts_begin_at(tmp_path, option, u
 
 
 def test_a_diverged_fit_is_told_to_a_shell(tmp_path):
+    pytest.importorskip("pyro")
     folder = tmp_path / "run"
     args = [*TINY[:4], "--steps", 50, "--host", "pyro", "--optimiser", "sgd", "--rate", "1e38"]
     line = fails("fit", "vae", *args, "--out", folder)

@@ -13,8 +13,9 @@ import pytest
 
 from ppgm.inference import ELBO, IWAE, STL, VIMCO, Anneal, Renyi
 from ppgm.inference.gan import critic_rows, generator_rows
-from ppgm.inference.vimco import leave_one_out
-from ppgm.terms import Weights
+from ppgm.inference.powers import leave_one_out
+from ppgm.ops import ops_of
+from ppgm.terms import Part, Weights, rescaled
 from ppgm.testing import weights as naive
 
 LIBRARIES = ["numpy", "torch", "jax"]
@@ -82,6 +83,17 @@ BOUNDS = {
 every_bound = pytest.mark.parametrize("bound", BOUNDS)
 
 
+def tempered(beta: float, log_p: Any, log_q: Any, log_prior: Any, score: Any = None) -> Weights:
+    """Weights of a latent z and an observed x, the divergence of z from its prior scaled."""
+    parts = (
+        Part("z", "guide", "latent", log_q, score),
+        Part("z", "model", "latent", log_prior),
+        Part("x", "model", "observed", log_p - log_prior),
+    )
+    factors = {("model", "z"): beta, ("guide", "z"): beta}
+    return rescaled(Weights(log_p, log_q, score, parts=parts), factors, ops_of(log_p))
+
+
 # Values.
 
 
@@ -111,10 +123,10 @@ def test_beta_weighs_the_divergence_from_the_prior(
     library: str, beta: float, rng: np.random.Generator
 ) -> None:
     log_p, log_q, log_prior = pair(rng)
-    weights = Weights(*(to(library, a) for a in (log_p, log_q, log_prior)))
+    weights = tempered(beta, *(to(library, a) for a in (log_p, log_q, log_prior)))
     likelihood = log_p - log_prior
     wanted = -(likelihood.mean(0) + beta * (log_prior - log_q).mean(0))
-    close(ELBO(particles=K).rows(weights, beta=beta), wanted)
+    close(ELBO(particles=K).rows(weights), wanted)
 
 
 @every_library
@@ -282,7 +294,7 @@ def test_gradient_of_the_beta_elbo(library: str, rng: np.random.Generator) -> No
     score, beta = rng.normal(size=(K, N)), 0.3
     got = gradients(
         library,
-        lambda p, q, r, s: ELBO(K).rows(Weights(p, q, r, score=s), beta=beta),
+        lambda p, q, r, s: ELBO(K).rows(tempered(beta, p, q, r, s)),
         log_p, log_q, log_prior, score,
     )  # fmt: skip
     ones = np.ones((K, N)) / K

@@ -79,6 +79,7 @@ def test_going_on_needs_every_part_of_the_state(host, name):
 
 def test_a_loaded_fit_answers_alike_on_the_other_host(host, tmp_path):
     """With the exact guide the evidence has no noise."""
+    pytest.importorskip(OTHER[host])
     program = ppgm.program(FactorAnalysis(5, 2, posterior="exact"), host=host)
     fit = ppgm.fit(program, {"x": REAL}, ELBO(), steps=3, progress=False)
     fit.save(tmp_path)

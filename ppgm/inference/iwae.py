@@ -15,26 +15,26 @@ __all__ = ["IWAE"]
 
 from dataclasses import dataclass
 
-from ppgm.inference.counts import set_count
-from ppgm.inference.objective import AbstractMultiSample
-from ppgm.inference.renyi import renyi_rows
-from ppgm.ops import Array
-from ppgm.terms import Weights
+from ppgm.inference.family import AbstractFamily
+from ppgm.inference.gradients import Gradient
 
 
 @dataclass(frozen=True)
-class IWAE(AbstractMultiSample):
+class IWAE(AbstractFamily):
     """Importance weighted bound of `particles` draws.
 
     Draws that are not reparameterised enter the gradient by the score function of the whole
-    bound; `VIMCO` has the same mean with far less variance.
+    bound; ``gradient="vimco"`` has the same mean with far less variance.
+
+    Args:
+        particles: Number of draws K.
+        gradient: Estimator of the gradient, see `ppgm.inference.gradients`.
     """
 
     particles: int = 5
+    gradient: Gradient = "path"
 
-    def __post_init__(self) -> None:
-        set_count(self, "particles")
-
-    def rows(self, weights: Weights) -> Array:
-        """Returns minus the bound per row, ``(*rows)``."""
-        return renyi_rows(weights, alpha=0.0)
+    @property
+    def order(self) -> float:
+        """The mean is inside the logarithm."""
+        return 0.0

@@ -71,6 +71,17 @@ class AbstractObjective(ABC):
         """Returns the state that the objective owns at the first step."""
         return {}
 
+    @property
+    def stateful(self) -> bool:
+        """Whether it owns networks or state, which a host's own SVI does not keep."""
+        kind, base = type(self), AbstractObjective
+        return kind.start is not base.start or kind.nets is not base.nets
+
+    @property
+    def local(self) -> bool:
+        """Whether it needs to know what each draw can influence (`SiteTable.influences`)."""
+        return False
+
     def native(self, host: str) -> Any:
         """Returns this objective as a drop-in ``loss`` for the host's own ``SVI``."""
         return load(host).native(self)
@@ -158,7 +169,7 @@ def check_native(objective: AbstractObjective) -> None:
         )
     for _, term in _terms(objective):
         kind = type(term)
-        if kind.start is not AbstractObjective.start or kind.nets is not AbstractObjective.nets:
+        if term.stateful:
             raise EstimatorError(
                 f"{kind.__name__} owns networks or state, which the host's SVI does not keep; use "
                 "ppgm.fit"
@@ -212,6 +223,16 @@ class Sum(AbstractObjective):
         """Checks every term."""
         for _, term in self.terms:
             term.check(table, subsampled)
+
+    @property
+    def stateful(self) -> bool:
+        """Whether a term owns networks or state."""
+        return any(term.stateful for _, term in self.terms)
+
+    @property
+    def local(self) -> bool:
+        """Whether a term needs to know what each draw can influence."""
+        return any(term.local for _, term in self.terms)
 
     def nets(self, table: SiteTable) -> Mapping[str, Any]:
         """Returns the networks of all terms."""

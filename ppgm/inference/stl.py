@@ -1,57 +1,73 @@
-r"""Sticking the landing: the ELBO's gradient by the path only.
+r"""Sticking the landing: the gradient by the path only.
 
 .. math::
     \nabla_\phi L = E\left[\nabla_z (\log p(x, z) - \log q_\phi(z | x)) \frac{dz}{d\phi}\right]
 
 The dropped term, the score of q, has mean zero; without it the gradient of every single draw
-vanishes when q is the posterior.
+vanishes when q is the posterior. Of a bound with the mean over draws inside a logarithm the
+dropped term has another mean: there the estimator is biased, and `DReG` is not.
 
 References:
     | Sticking the Landing (Roeder, Wu & Duvenaud, 2017), https://arxiv.org/abs/1703.09194
+    | Doubly Reparameterized Gradient Estimators (Tucker et al., 2019)
+    | https://arxiv.org/abs/1810.04152
 """
 
-__all__ = ["STL", "check_reparameterised"]
+__all__ = ["STL", "StickTheLanding", "check_reparameterised"]
 
 from dataclasses import dataclass
 
 from ppgm.errors import EstimatorError
-from ppgm.inference.counts import set_count
-from ppgm.inference.objective import AbstractBound
+from ppgm.inference.family import AbstractFamily
+from ppgm.inference.gradients import AbstractGradient, AnyBound
+from ppgm.inference.powers import bound
 from ppgm.ops import Array
 from ppgm.sites import SiteTable
-from ppgm.terms import Weights
+from ppgm.terms import Ask, Weights
 from ppgm.views import View
 
 
 @dataclass(frozen=True)
-class STL(AbstractBound):
+class StickTheLanding(AbstractGradient):
+    """The path derivative; unbiased for the ELBO, biased for the other bounds when K > 1."""
+
+    def weights(self, view: View, ask: Ask) -> Weights:
+        """Asks also for log q with constant parameters."""
+        return view.ask(ask._replace(stopped=("guide",)))
+
+    def rows(self, weights: Weights, alpha: float, particles: int) -> Array:
+        """Returns the bound per row, ``(*rows)``."""
+        log_w = weights.log_p - weights.log_q_stopped
+        return bound(log_w, alpha, particles, weights.log_mass)
+
+    def check(self, table: SiteTable, of: AnyBound) -> None:
+        """Checks that every draw is reparameterised."""
+        check_reparameterised(table, of.title)
+
+
+@dataclass(frozen=True)
+class STL(AbstractFamily):
     """Evidence lower bound with the path-derivative gradient, averaged over `particles` draws."""
 
     particles: int = 1
 
-    def __post_init__(self) -> None:
-        set_count(self, "particles")
+    @property
+    def order(self) -> float:
+        """The ELBO's order."""
+        return 1.0
 
-    def weights(self, view: View) -> Weights:
-        """Asks also for log q with constant parameters."""
-        return view.weights(self.particles, stopped=True)
-
-    def rows(self, weights: Weights) -> Array:
-        """Returns minus the bound per row, ``(*rows)``."""
-        return -(weights.log_p - weights.log_q_stopped).mean(0)
-
-    def check(self, table: SiteTable, subsampled: tuple[str, ...] = ()) -> None:
-        """Checks that every draw is reparameterised."""
-        super().check(table, subsampled)
-        check_reparameterised(table, "STL")
+    @property
+    def estimator(self) -> AbstractGradient:
+        """The path derivative."""
+        return StickTheLanding()
 
 
-def check_reparameterised(table: SiteTable, name: str) -> None:
+def check_reparameterised(table: SiteTable, name: str, but: tuple[str, ...] = ()) -> None:
     """Raises `EstimatorError` for the first site of the guide that is not reparameterised."""
     for site in table.select("guide", "latent"):
-        if not site.reparameterised:
+        if not site.reparameterised and site.name not in but:
             exact = f", or ELBO(enumerate=('{site.name}',))" if site.enumerable else ""
             raise EstimatorError(
                 f"site '{site.name}' is {site.distribution}: {name} needs reparameterised sites; "
-                f"use VIMCO, IWAE, Renyi, ELBO{exact}"
+                f"use VIMCO, RLOO, NVIL, RWS, IWAE, Renyi, ELBO{exact}"
             )

@@ -1,32 +1,93 @@
-r"""VIMCO: the importance weighted bound with leave-one-out learning signals.
+r"""Leave-one-out learning signals: VIMCO, and RLOO for the ELBO.
 
 .. math::
     \nabla L_K = E\Big[\sum_k (\hat L - \hat L_{-k}) \nabla \log q(z_k) + \nabla \hat L\Big],
     \quad \hat L = \log \tfrac{1}{K} \sum_j w_j
 
 where :math:`\hat L_{-k}` replaces :math:`w_k` by the geometric (or arithmetic) mean of the others:
-it does not depend on :math:`z_k`, so the gradient stays unbiased and its variance falls.
+it does not depend on :math:`z_k`, so the gradient stays unbiased and its variance falls. For the
+ELBO :math:`\frac{1}{K} \sum_j \log w_j` the signal becomes
+:math:`\frac{1}{K} \big(\log w_k - \frac{1}{K - 1} \sum_{j \ne k} \log w_j\big)`, which is RLOO.
 
 References:
     | Variational Inference for Monte Carlo Objectives (Mnih & Rezende, 2016)
     | https://arxiv.org/abs/1602.06725
+    | Buy 4 REINFORCE Samples, Get a Baseline for Free! (Kool, van Hoof & Welling, 2019)
+    | https://openreview.net/forum?id=r1lgTGL5DE
 """
 
-__all__ = ["VIMCO", "leave_one_out"]
+__all__ = ["RLOO", "VIMCO", "LeaveOneOut"]
 
 from dataclasses import dataclass
-from math import log
 from typing import Literal
 
-from ppgm.errors import ArgumentError
-from ppgm.inference.counts import set_count
-from ppgm.inference.objective import AbstractMultiSample
-from ppgm.ops import Array, ops_of
+from ppgm.errors import ArgumentError, EstimatorError
+from ppgm.inference.family import AbstractFamily
+from ppgm.inference.gradients import AbstractGradient, AnyBound
+from ppgm.inference.path import block_scores, scored
+from ppgm.inference.powers import bound, left_out
+from ppgm.ops import Array
+from ppgm.sites import SiteTable
 from ppgm.terms import Weights
+from ppgm.views import View
 
 
 @dataclass(frozen=True)
-class VIMCO(AbstractMultiSample):
+class LeaveOneOut(AbstractGradient):
+    """Score function whose signals are centred by the other particles.
+
+    Args:
+        mean: How the others stand in for a left-out weight, "geometric" or "arithmetic".
+    """
+
+    mean: Literal["geometric", "arithmetic"] = "geometric"
+
+    def __post_init__(self) -> None:
+        if self.mean not in ("geometric", "arithmetic"):
+            raise ArgumentError(f"mean must be 'geometric' or 'arithmetic', not '{self.mean}'")
+
+    def rows(self, weights: Weights, alpha: float, particles: int) -> Array:
+        """Returns the bound per row, ``(*rows)``."""
+        log_w = weights.log_p - weights.log_q
+        value = bound(log_w, alpha, particles, weights.log_mass)
+        if weights.score is None or (weights.blocks and alpha == 1):
+            return value
+        others = left_out(log_w, alpha, self.mean)
+        signal = (log_w - others) / particles if alpha == 1 else value - others
+        return value + scored(signal, weights.score)
+
+    def extra(self, view: View, weights: Weights, alpha: float, particles: int) -> Array | float:
+        """Returns the score-function term of global latents, each signal centred likewise."""
+        if not weights.blocks or alpha != 1:
+            return 0.0
+        blocks = tuple(
+            b._replace(signal=b.signal - left_out(b.signal, 1.0)) for b in weights.blocks
+        )
+        return block_scores(view, weights._replace(blocks=blocks), particles)
+
+    def check(self, table: SiteTable, of: AnyBound) -> None:
+        """Checks that there are others."""
+        scored = [s for s in table.select("guide", "latent") if not s.reparameterised]
+        if of.particles < 2:
+            raise EstimatorError(
+                f"{of.title} leaves one of its draws out, and has particles={of.particles}: give "
+                "particles=2 or more"
+            )
+        if self.mean == "arithmetic" and of.order == 1:
+            raise EstimatorError(
+                f"{of.title} has the mean over draws outside the logarithm: its left-out signal "
+                "is the mean of the other log weights; use mean='geometric'"
+            )
+        if of.enumerate and scored:
+            raise EstimatorError(
+                f"site '{scored[0].name}' is scored beside {of.enumerate}, which are enumerated: "
+                f"{of.title} has no leave-one-out signal for it; enumerate it too, or use "
+                "gradient='path'"
+            )
+
+
+@dataclass(frozen=True)
+class VIMCO(AbstractFamily):
     """Importance weighted bound of `particles` >= 2 draws, for discrete guides.
 
     Args:
@@ -37,67 +98,37 @@ class VIMCO(AbstractMultiSample):
     particles: int = 5
     mean: Literal["geometric", "arithmetic"] = "geometric"
 
-    def __post_init__(self) -> None:
-        set_count(self, "particles", 2, ": one is left out (use ELBO for one)")
-        if self.mean not in ("geometric", "arithmetic"):
-            raise ArgumentError(f"mean must be 'geometric' or 'arithmetic', not '{self.mean}'")
+    LEAST = 2, ": one is left out (use ELBO for one)"
 
-    def rows(self, weights: Weights) -> Array:
-        """Returns minus the bound per row, ``(*rows)``."""
-        log_w = weights.log_p - weights.log_q
-        ops = ops_of(log_w)
-        bound = ops.logsumexp(log_w, 0) - log(log_w.shape[0])
+    @property
+    def order(self) -> float:
+        """The importance weighted bound's order."""
+        return 0.0
 
-        if weights.score is None:
-            return -bound
-        stop = ops.stop_gradient
-        signal = stop(bound - leave_one_out(stop(log_w), self.mean))
-        return -(bound + (signal * (weights.score - stop(weights.score))).sum(0))
+    @property
+    def estimator(self) -> AbstractGradient:
+        """Leave-one-out signals."""
+        return LeaveOneOut(self.mean)
 
 
-def leave_one_out(log_w: Array, mean: str = "geometric") -> Array:
-    """Returns the bound with each weight in turn replaced by the mean of the others.
+@dataclass(frozen=True)
+class RLOO(AbstractFamily):
+    """Evidence lower bound of `particles` >= 2 draws with leave-one-out signals.
 
     Args:
-        log_w: Log weights, ``(K, *rows)``.
-        mean: "geometric" or "arithmetic".
-
-    Returns:
-        ``(K, *rows)``; entry k does not depend on ``log_w[k]``.
+        particles: Number of draws K.
     """
-    ops = ops_of(log_w)
-    particles = log_w.shape[0]
 
-    others = _log_sum_others(log_w)
-    if mean == "arithmetic":
-        return others - log(particles - 1)
-    return ops.np.logaddexp(others, _log_mean_others(log_w)) - log(particles)
+    particles: int = 4
 
+    LEAST = 2, ": one is left out (use ELBO for one)"
 
-def _log_mean_others(log_w: Array) -> Array:
-    """Returns the mean of log w_j over j != k, -inf where one of them is."""
-    xp = ops_of(log_w).np
-    zero = log_w == -float("inf")
-    finite = xp.where(zero, xp.zeros_like(log_w), log_w)
-    mean = (finite.sum(0) - finite) / (log_w.shape[0] - 1)
-    others = xp.where(zero, xp.zeros_like(log_w), xp.ones_like(log_w)) + (zero.sum(0) - 1)
-    return xp.where(others > 0, xp.full_like(log_w, -float("inf")), mean)
+    @property
+    def order(self) -> float:
+        """The ELBO's order."""
+        return 1.0
 
-
-def _log_sum_others(log_w: Array) -> Array:
-    """Returns log sum_{j != k} w_j for every k, without cancellation, in O(K).
-
-    Subtracting w_k from the sum is exact enough for every weight but the largest, since it
-    leaves at least half of the sum; for the largest the others are summed apart.
-    """
-    ops = ops_of(log_w)
-    xp, particles = ops.np, log_w.shape[0]
-    index = xp.argmax(log_w, axis=0)
-    largest = xp.arange(particles).reshape((particles,) + (1,) * (log_w.ndim - 1)) == index
-    low = xp.where(largest, xp.full_like(log_w, -float("inf")), log_w)
-    rest = ops.logsumexp(low, 0)
-
-    # for k not the largest: log(sum_all - w_k), dominated by the largest weight
-    total = ops.logsumexp(log_w, 0)
-    gap = xp.where(largest, xp.full_like(log_w, -1.0), log_w - total)
-    return xp.where(largest, rest, total + xp.log(-xp.expm1(gap)))
+    @property
+    def estimator(self) -> AbstractGradient:
+        """Leave-one-out signals."""
+        return LeaveOneOut()

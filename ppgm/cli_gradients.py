@@ -1,0 +1,107 @@
+"""``ppgm estimators`` and ``ppgm gradients``: which objectives fit a run, and how well."""
+
+__all__ = ["estimators", "gradients"]
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ppgm import tables
+from ppgm.cli_values import assignments, build
+from ppgm.errors import ArgumentError
+
+if TYPE_CHECKING:
+    from xarray import Dataset
+
+_RUN = click.argument("run", type=click.Path(file_okay=False))
+_DATA = click.option("--data", help="Data in place of those that the run was trained on.")
+_ROWS = click.option(
+    "--rows", type=click.IntRange(min=2), default=32, show_default=True, help="Rows of the batch."
+)
+
+
+@click.command()
+@_RUN
+@_ROWS
+@_DATA
+@click.option("--minibatch", is_flag=True, help="For steps that see only some rows.")
+def estimators(run: str, rows: int, data: str | None, minibatch: bool) -> None:  # noqa: FBT001
+    """List all objectives: whether each is right for RUN's program, and why not."""
+    import ppgm
+    from ppgm.cli_runs import opened
+
+    opening = opened(run, data=data)
+    click.echo(ppgm.estimators(opening.fit, opening.split("train", rows), minibatch=minibatch))
+
+
+@click.command()
+@_RUN
+@click.option(
+    "--objective", "texts", multiple=True, required=True, metavar="NAME[:FIELD=VALUE,...]",
+    help="What to measure, such as iwae:particles=10,gradient=dreg; may be repeated.",
+)  # fmt: skip
+@click.option("--reference", metavar="NAME[:FIELD=VALUE,...]", help="The right gradient.")
+@click.option("--draws", type=click.IntRange(min=2), default=200, show_default=True)
+@_ROWS
+@_DATA
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@click.option("--out", type=click.Path(dir_okay=False), help="A picture (.png) or data (.nc).")
+def gradients(
+    run: str,
+    texts: tuple[str, ...],
+    reference: str | None,
+    draws: int,
+    rows: int,
+    data: str | None,
+    seed: int,
+    out: str | None,
+) -> None:
+    """Measure gradients of objectives at RUN's parameters: bias, variance, cost."""
+    import ppgm
+    from ppgm.cli_runs import opened
+
+    if out is not None and not out.endswith((".png", ".nc")):
+        raise ArgumentError(f"--out must end in .png or .nc, not '{out}'")
+    opening = opened(run, data=data)
+    found = ppgm.gradients(
+        opening.fit, opening.split("train", rows), {text: _objective(text) for text in texts},
+        reference=None if reference is None else _objective(reference), draws=draws, seed=seed,
+    )  # fmt: skip
+    click.echo(table(found))
+    if out is not None:
+        _save(found, out)
+        click.echo(f"saved in {out}")
+
+
+def table(found: "Dataset") -> str:
+    """Returns the dataset as a table, a line for each estimator and group."""
+    header = ("estimator", "group", "site", "bias", "variance", "snr", "ms a draw")
+    rows = []
+    for i, name in enumerate(found.estimator.values):
+        for j, group in enumerate(found.group.values):
+            cell = {k: float(found[k].values[i, j]) for k in ("bias", "bias_error", "variance")}
+            if cell["variance"] != cell["variance"]:
+                continue
+            rows.append((
+                name, group, found.site.values[j],
+                tables.measured(cell["bias"], cell["bias_error"], 4),
+                f"{cell['variance']:.3g}", f"{float(found.snr.values[i, j]):.3g}",
+                tables.number(1000 * float(found.seconds.values[i]), 3),
+            ))  # fmt: skip
+    return tables.text(header, rows)
+
+
+def _objective(text: str) -> Any:
+    name, _, fields = text.partition(":")
+    return build("objectives", name, assignments(f for f in fields.split(",") if f))
+
+
+def _save(found: "Dataset", out: str) -> None:
+    if out.endswith(".nc"):
+        found.to_netcdf(out, engine="h5netcdf")
+        return
+    from ppgm.cli_pictures import save_figure
+    from ppgm.plots_gradients import gradients as draw
+
+    save_figure(draw(found), Path(out))
