@@ -82,7 +82,9 @@ class Detach(Messenger):
         given: Values of sites that are not drawn.
     """
 
-    def __init__(self, call: Callable[..., Any], ask: Ask, given: Mapping[str, Any]) -> None:
+    def __init__(
+        self, call: Callable[..., Any] | None, ask: Ask, given: Mapping[str, Any]
+    ) -> None:
         self.ask, self.given = ask, given
         super().__init__(call)
 
@@ -213,9 +215,9 @@ def run(
     if ask.relaxed is not None:
         temperature, hard = ask.relaxed
         call = Relax(call, rng, temperature, hard=hard)
-    call = Detach(call, ask, values or {})
-    call = Seed(call, rng, plates or rng)
-    return handlers.trace(call).get_trace(*args, **data)
+    traced = handlers.trace(Seed(call, rng, plates or rng))
+    with Detach(None, ask, values or {}):  # around the trace, which keeps what it sees first
+        return traced.get_trace(*args, **data)
 
 
 def open_setup(

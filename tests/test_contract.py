@@ -122,7 +122,10 @@ pytestmark = pytest.mark.usefixtures("f64")
 
 
 # What these add to the others is also tested in test_objectives_math.py.
-SLOW = ("elbo, annealed", "stl", "renyi", "sum")
+SLOW = (
+    "elbo, annealed", "stl", "renyi", "sum", "rloo", "dreg", "reinforce", "arm", "cubo",
+    "wake-sleep", "tvo", "enumerate", "elbo by gumbel", "elbo by score", "iwae, tempered",
+)  # fmt: skip
 
 
 @parametrize_with_checks(thing for name, thing in BUILT_IN.items() if name not in SLOW)

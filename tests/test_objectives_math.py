@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ppgm.inference import ELBO, IWAE, STL, VIMCO, Anneal, Renyi
+from ppgm.inference import ELBO, IWAE, RLOO, STL, VIMCO, Anneal, Renyi
 from ppgm.inference.gan import critic_rows, generator_rows
 from ppgm.inference.powers import leave_one_out
 from ppgm.ops import ops_of
@@ -272,6 +272,20 @@ def test_gradient_of_vimco(library: str, mean: str, rng: np.random.Generator) ->
     share = naive.normalised(log_p - log_q)
     signal = naive.vimco_signal(log_p - log_q, mean=mean)
     for mine, wanted in zip(got, (-share, share, -signal), strict=True):
+        close(mine, wanted)
+
+
+@both_autodiffs
+def test_gradient_of_rloo(library: str, rng: np.random.Generator) -> None:
+    """The signal of a draw is its log weight without the mean of the others'."""
+    log_p, log_q, score = pair(rng)
+    got = gradients(
+        library, lambda p, q, s: RLOO(K).rows(Weights(p, q, score=s)), log_p, log_q, score
+    )
+    log_w = log_p - log_q
+    others = np.stack([np.delete(log_w, k, axis=0).mean(0) for k in range(K)])
+    ones = np.ones((K, N)) / K
+    for mine, wanted in zip(got, (-ones, ones, -(log_w - others) / K), strict=True):
         close(mine, wanted)
 
 

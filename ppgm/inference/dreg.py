@@ -45,8 +45,9 @@ class DoublyReparameterised(AbstractGradient):
         fixed = None if mass is None else stop(mass)
         g = shares(log_w, alpha, particles, fixed)
 
-        of_model = weights.log_p - weights.log_p_stopped  # gradient in the model's parameters
-        of_draws = weights.log_p_stopped - weights.log_q_stopped  # gradient by the path
+        constant: Array = weights.log_p_stopped
+        of_model = weights.log_p - constant  # gradient in the model's parameters
+        of_draws = constant - weights.log_q_stopped  # gradient by the path
         zero = g * _zero(of_model) + (alpha * g + (1 - alpha) * g**2) * _zero(of_draws)
         if mass is not None:  # minus the mass of a value is in its log weight
             zero = zero - g * _zero(mass)

@@ -58,8 +58,15 @@ NAMES = tuple(_NAMED)
 class AnyBound(Protocol):
     """What an estimator may know of its bound."""
 
-    particles: int
-    enumerate: tuple[str, ...]
+    @property
+    def particles(self) -> int:
+        """Number of draws K."""
+        ...
+
+    @property
+    def enumerate(self) -> tuple[str, ...]:
+        """Finite sites that are summed over."""
+        ...
 
     @property
     def title(self) -> str:

@@ -159,7 +159,7 @@ def check_native(objective: AbstractObjective) -> None:
 
     Raises:
         EstimatorError: If it has several players, networks, state or a schedule, all of which
-            need an engine that knows of them.
+            need an engine that knows of them, or reads the program's graph.
     """
     name = type(objective).__name__
     if len(objective.players) > 1:
@@ -174,11 +174,22 @@ def check_native(objective: AbstractObjective) -> None:
                 f"{kind.__name__} owns networks or state, which the host's SVI does not keep; use "
                 "ppgm.fit"
             )
+        if term.local:
+            raise EstimatorError(
+                f"{kind.__name__} needs the program's graph, which the host's SVI does not give; "
+                "use ppgm.fit"
+            )
         if callable(getattr(term, "beta", None)):
             raise EstimatorError(
                 f"{kind.__name__} has a schedule, and the host's SVI does not tell a loss its "
                 "step: give beta as a number, or use ppgm.fit"
             )
+    left = {"model", "guide"} - set(objective.players[0].groups)
+    if left:
+        raise EstimatorError(
+            f"{name} does not train the {left.pop()}, and the host's SVI would move all "
+            "parameters that it sees; use ppgm.fit"
+        )
 
 
 @dataclass(frozen=True)

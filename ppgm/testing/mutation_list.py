@@ -4,59 +4,15 @@ A mutant's text must be in its file exactly once, so that a change of the source
 is noticed rather than making the mutant a blank.
 """
 
-from typing import NamedTuple
+from ppgm.testing.mutation_gradients import GRADIENTS
+from ppgm.testing.mutation_kinds import KINDS, Mutant
+from ppgm.testing.mutation_kinds import tests_of as _tests
 
 __all__ = ["KINDS", "MUTANTS", "Mutant"]
 
-KINDS = {
-    "M1": "scale of a subsample missing, doubled, inverted or inside the logarithm",
-    "M2": "log determinant or normaliser of a change of variables wrong",
-    "M3": "stop-gradient or score term wrong",
-    "M4": "players of a game: sign, real and fake swapped",
-    "M5": "weights: no -log K, p and q swapped, joint over the batch",
-    "M6": "event and batch dimensions confused",
-    "M7": "mean for sum, or sum for mean",
-    "M8": "draws detached, parameters left out or touched by another player",
-    "M9": "variance, standard deviation and precision confused",
-    "M10": "steps, masks and chains off",
-    "M11": "noise or seeds used twice, state of a generator lost",
-    "M14": "density without its normaliser or with the wrong sign, derivative wrong",
-    "M16": "weights of enumerated values, prior or entropy missing",
-}
-"""Kinds of faults; the numbers left out are of models that the package does not have."""
-
-
-class Mutant(NamedTuple):
-    """One fault.
-
-    Attributes:
-        name: What is wrong.
-        kind: One of `KINDS`.
-        file: The file, from the project's folder.
-        old: The text to replace, in the file exactly once.
-        new: What to put there.
-        tests: Arguments of pytest; at least one of the tests must fail.
-    """
-
-    name: str
-    kind: str
-    file: str
-    old: str
-    new: str
-    tests: tuple[str, ...]
-
-
-def _tests(file: str, *names: str) -> tuple[str, ...]:
-    return tuple(f"tests/test_{file}.py::test_{name}" for name in names)
-
-
-BOUND = _tests("objectives_math", "the_value_of_a_bound_is_the_naive_one")
+PATHS = _tests("oracles_paths", "estimates_of_one_set_of_draws")
 EXACT = _tests("oracles_linear_gaussian", "cubature_gives_the_elbo_and_its_gradient")
-GRADIENTS = _tests("objectives_math", "gradient_of_the_elbo", "gradient_of_renyi")
-VIMCO = _tests("objectives_math", "gradient_of_vimco")
-BASELINE = _tests("objectives_math", "leave_one_out_is_the_naive_baseline")
 GAME = _tests("objectives_math", "rows_of_a_game")
-STL = _tests("oracles_linear_gaussian", "stl_has_no_gradient_in_the_guide_at_the_exact_posterior")
 EPOCH = _tests("gaps", "an_epoch_of_ragged_minibatches_has_the_full_bound")
 PARTS = _tests("oracles_linear_gaussian", "the_loss_of_a_batch_is_the_sum_of_those_of_its_data")
 GLOBAL = _tests("gaps", "score_terms_of_global_and_local_bits_with_a_scale")
@@ -77,48 +33,6 @@ CHAIN = _tests("dlgm", "every_weight_is_log_p_at_the_exact_posterior")
 GIVEN = _tests("cvae", "every_weight_is_log_p_at_the_exact_posterior")
 
 OBJECTIVES = (
-    Mutant("bound without -log K", "M5", "ppgm/inference/renyi.py",
-           " - log(log_w.shape[0])) / (1 - alpha)", ") / (1 - alpha)", BOUND),
-    Mutant("VIMCO without -log K", "M5", "ppgm/inference/vimco.py",
-           " - log(log_w.shape[0])", "", BOUND),
-    Mutant("bound with p and q swapped", "M5", "ppgm/inference/renyi.py",
-           "weights.log_p - weights.log_q", "weights.log_q - weights.log_p", BOUND),
-    Mutant("weights joint over the batch", "M5", "ppgm/inference/renyi.py",
-           "log_w = weights.log_p - weights.log_q",
-           "log_w = (weights.log_p - weights.log_q).reshape((weights.log_p.shape[0], -1)).sum(1)",
-           PARTS),
-    Mutant("IWAE as a mean of log weights", "M7", "ppgm/inference/renyi.py",
-           "(ops.logsumexp((1 - alpha) * log_w, 0) - log(log_w.shape[0])) / (1 - alpha)",
-           "log_w.mean(0)", BOUND),
-    Mutant("ELBO as a sum over particles", "M7", "ppgm/inference/elbo.py",
-           "-term.sum(0) / self.particles", "-term.sum(0)", BOUND),
-    Mutant("ELBO without its score term", "M3", "ppgm/inference/elbo.py",
-           "stop(log_w) * (weights.score - stop(weights.score))", "0 * weights.score", GRADIENTS),
-    Mutant("multi-sample bound without its score term", "M3", "ppgm/inference/renyi.py",
-           "stop(bound) * (weights.score - stop(weights.score))", "0 * weights.score", GRADIENTS),
-    Mutant("score term with a live signal", "M3", "ppgm/inference/renyi.py",
-           "stop(bound) * (weights.score - stop(weights.score))",
-           "bound * (weights.score - stop(weights.score) + 1) - bound", GRADIENTS),
-    Mutant("VIMCO without its score term", "M3", "ppgm/inference/vimco.py",
-           "if weights.score is None:", "if weights.score is not None:", VIMCO),
-    Mutant("VIMCO without a baseline", "M3", "ppgm/inference/vimco.py",
-           "bound - leave_one_out(stop(log_w), self.mean)",
-           "bound + 0 * leave_one_out(stop(log_w), self.mean)", VIMCO),
-    Mutant("VIMCO's baseline sees the weight it leaves out", "M3", "ppgm/inference/vimco.py",
-           "others = _log_sum_others(log_w)", "others = ops.logsumexp(log_w, 0) + 0 * log_w",
-           BASELINE),
-    Mutant("VIMCO's arithmetic mean over K", "M5", "ppgm/inference/vimco.py",
-           "log(particles - 1)", "log(particles)", BASELINE),
-    Mutant("STL with the whole of log q", "M3", "ppgm/inference/stl.py",
-           "weights.log_q_stopped)", "weights.log_q)", STL),
-    Mutant("enumerated values not weighted", "M16", "ppgm/inference/elbo.py",
-           "ops_of(log_w).np.exp(weights.log_mass) * term", "term",
-           _tests("objectives_math", "enumerated_draws_are_weighted_by_their_mass")),
-    Mutant("beta without the entropy", "M16", "ppgm/inference/elbo.py",
-           "(prior - weights.log_q)", "prior",
-           _tests("objectives_math", "beta_weighs_the_divergence_from_the_prior")),
-    Mutant("prior taken from the data's terms", "M16", "ppgm/terms.py",
-           't.kind == "latent"', 't.kind == "observed"', EXACT),
     Mutant("critic's signs", "M4", "ppgm/inference/gan.py",
            "softplus(-real) + softplus(fake)", "softplus(real) + softplus(-fake)", GAME),
     Mutant("real and fake swapped", "M4", "ppgm/inference/gan.py",
@@ -162,11 +76,6 @@ SCALES = (
     Mutant("a plate's own subsample counted again", "M1", "ppgm/checking.py",
            "plates[name] = plate._replace(full_size=plate.size)", "plates[name] = plate",
            _tests("scales", "the_hosts_minibatch_idiom_counts_the_data_once")),
-    Mutant("score blocks not scaled", "M1", "ppgm/inference/elbo.py",
-           " * block.scale", "", GLOBAL),
-    Mutant("no score", "M3", "ppgm/terms.py",
-           "score=drawn(*scored),", "score=None,", _tests("oracles_sbn",
-           "expected_gradient_of_the_elbo")),
     Mutant("batch not scaled up", "M1", "ppgm/layouts.py",
            "_aligned(scale, -plate.dim - 1) * scales[name]", "scales[name]", EPOCH),
     Mutant("scale of a plate inverted", "M1", "ppgm/layouts.py",
@@ -216,14 +125,15 @@ HOSTS = (
            "return super().log_prob(value)",
            _tests("host_defects", "defect_d_gradient_of_a_prior_that_starts_at_zero")),
     Mutant("STL's second pass not constant, NumPyro", "M3", "ppgm/host_numpyro_runner.py",
-           "fixed = jax.lax.stop_gradient(self.params)", "fixed = self.params", STL),
+           "constant, fixed = [], jax.lax.stop_gradient(self.params)",
+           "constant, fixed = [], self.params", PATHS),
     Mutant("STL's second pass not constant, Pyro", "M3", "ppgm/host_pyro_session.py",
-           "leaf.requires_grad_(False)", "leaf.requires_grad_(True)", STL),
+           "leaf.requires_grad_(False)", "leaf.requires_grad_(True)", PATHS),
     Mutant("reparameterised draws detached, NumPyro", "M8", "ppgm/host_numpyro_run.py",
            'msg["fn"].has_rsample', "False", EXACT),
     Mutant("reparameterised draws detached, Pyro", "M8", "ppgm/host_pyro_session.py",
-           'values |= {n: m["value"] for n, m in guide.sites.items()}',
-           'values |= {n: m["value"].detach() for n, m in guide.sites.items()}', EXACT),
+           'return {n: m["value"] for n, m in guide.sites.items()} | guide.subsamples',
+           'return {n: m["value"].detach() for n, m in guide.sites.items()}', EXACT),
     Mutant("particles share a key, NumPyro", "M11", "ppgm/host_numpyro_runner.py",
            "keys = jax.random.split(self.rng.split(), copies)",
            "keys = jnp.broadcast_to(self.rng.split(), (copies,))", PARTICLES),
@@ -393,6 +303,14 @@ COUNTS = (
 )  # fmt: skip
 
 MUTANTS = (
-    OBJECTIVES + SCALES + MODELS + HOSTS + ANSWERS + SEMI_SUPERVISED + CONDITIONAL + BASELINES
+    GRADIENTS
+    + OBJECTIVES
+    + SCALES
+    + MODELS
+    + HOSTS
+    + ANSWERS
+    + SEMI_SUPERVISED
+    + CONDITIONAL
+    + BASELINES
     + COUNTS
 )

@@ -1,0 +1,386 @@
+"""Mutants of bounds and of the estimators of their gradients."""
+
+from ppgm.testing.mutation_kinds import Mutant
+from ppgm.testing.mutation_kinds import tests_of as _tests
+
+__all__ = ["GRADIENTS"]
+
+BOUND = _tests("objectives_math", "the_value_of_a_bound_is_the_naive_one")
+SCORES = _tests("objectives_math", "gradient_of_the_elbo", "gradient_of_renyi")
+SIGNALS = _tests("objectives_math", "gradient_of_vimco", "gradient_of_rloo")
+BASELINE = _tests("objectives_math", "leave_one_out_is_the_naive_baseline")
+PARTS = _tests("oracles_linear_gaussian", "the_loss_of_a_batch_is_the_sum_of_those_of_its_data")
+PATHS = _tests("oracles_paths", "estimates_of_one_set_of_draws")
+BITS = _tests("oracles_paths", "expected_gradient_of_antithetic_bits")
+EXPECTED = _tests("oracles_gradients", "expected_gradients")
+NVIL = _tests("oracles_gradients", "nvil_is_unbiased_whatever_its_baselines")
+WAKE = _tests("oracles_gradients", "expected_gradients_of_the_wake_phases")
+SLEEP = _tests("oracles_gradients", "expected_gradient_of_the_sleep_phase")
+LADDER = _tests("oracles_gradients", "expectation_of_the_thermodynamic_objective")
+VALUES = _tests(
+    "oracles_gradients", "all_values_in_the_importance_weighted_bound_are_the_evidence"
+)
+SITES = _tests("oracles_tempering", "weights_of_sites")
+FREE = _tests("oracles_tempering", "free_bits")
+CONSTANT = _tests("oracles_tempering", "the_score_function_of_gaussian_draws")
+GLOBAL = _tests("gaps", "score_terms_of_global_and_local_bits_with_a_scale")
+
+GRADIENTS = (
+    Mutant(
+        "bound without -log K",
+        "M5",
+        "ppgm/inference/powers.py",
+        "(ops.logsumexp(powers, 0) - log(particles))",
+        "ops.logsumexp(powers, 0)",
+        BOUND,
+    ),
+    Mutant(
+        "bound with p and q swapped",
+        "M5",
+        "ppgm/inference/path.py",
+        "log_w = weights.log_p - weights.log_q",
+        "log_w = weights.log_q - weights.log_p",
+        BOUND,
+    ),
+    Mutant(
+        "weights joint over the batch",
+        "M5",
+        "ppgm/inference/path.py",
+        "log_w = weights.log_p - weights.log_q",
+        "log_w = (weights.log_p - weights.log_q).reshape((weights.log_p.shape[0], -1)).sum(1)",
+        PARTS,
+    ),
+    Mutant(
+        "IWAE as a mean of log weights",
+        "M7",
+        "ppgm/inference/powers.py",
+        "if alpha == 1:\n        terms",
+        "if alpha < 2:\n        terms",
+        BOUND,
+    ),
+    Mutant(
+        "ELBO as a sum over particles",
+        "M7",
+        "ppgm/inference/powers.py",
+        "return terms.sum(0) / particles",
+        "return terms.sum(0)",
+        BOUND,
+    ),
+    Mutant(
+        "no score term",
+        "M3",
+        "ppgm/inference/path.py",
+        "return value + scored(own_signal(log_w, value, weights, alpha, particles), "
+        "weights.score)",
+        "return value",
+        SCORES,
+    ),
+    Mutant(
+        "own weights as signals in a multi-sample bound",
+        "M3",
+        "ppgm/inference/path.py",
+        "    if alpha == 1:\n        return log_w",
+        "    if alpha < 2:\n        return log_w",
+        SCORES,
+    ),
+    Mutant(
+        "leave-one-out without -log K",
+        "M5",
+        "ppgm/inference/powers.py",
+        "_log_mean_others(log_w)) - log(particles)",
+        "_log_mean_others(log_w))",
+        BASELINE,
+    ),
+    Mutant(
+        "VIMCO without a baseline",
+        "M3",
+        "ppgm/inference/vimco.py",
+        "else value - others",
+        "else value + 0 * others",
+        SIGNALS,
+    ),
+    Mutant(
+        "RLOO without a baseline",
+        "M3",
+        "ppgm/inference/vimco.py",
+        "(log_w - others) / particles",
+        "(log_w + 0 * others) / particles",
+        SIGNALS,
+    ),
+    Mutant(
+        "RLOO's baseline has its own weight",
+        "M3",
+        "ppgm/inference/powers.py",
+        "(log_w.sum(0) - log_w) / (log_w.shape[0] - 1)",
+        "(log_w.sum(0) + 0 * log_w) / log_w.shape[0]",
+        SIGNALS,
+    ),
+    Mutant(
+        "a baseline sees the weight it leaves out",
+        "M3",
+        "ppgm/inference/powers.py",
+        "others = _log_sum_others(log_w)",
+        "others = ops.logsumexp(log_w, 0) + 0 * log_w",
+        BASELINE,
+    ),
+    Mutant(
+        "arithmetic mean over K",
+        "M5",
+        "ppgm/inference/powers.py",
+        "log(particles - 1)",
+        "log(particles)",
+        BASELINE,
+    ),
+    Mutant(
+        "STL with the whole of log q",
+        "M3",
+        "ppgm/inference/stl.py",
+        "weights.log_p - weights.log_q_stopped",
+        "weights.log_p - weights.log_q",
+        PATHS,
+    ),
+    Mutant(
+        "DReG without the square",
+        "M3",
+        "ppgm/inference/dreg.py",
+        "(alpha * g + (1 - alpha) * g**2)",
+        "g",
+        PATHS,
+    ),
+    Mutant(
+        "DReG's square on the model",
+        "M3",
+        "ppgm/inference/dreg.py",
+        "zero = g * _zero(of_model)",
+        "zero = g**2 * _zero(of_model)",
+        PATHS,
+    ),
+    Mutant(
+        "DReG with the score of log q",
+        "M3",
+        "ppgm/inference/dreg.py",
+        "constant - weights.log_q_stopped",
+        "constant - weights.log_q",
+        PATHS,
+    ),
+    Mutant(
+        "enumerated values not weighted",
+        "M16",
+        "ppgm/inference/powers.py",
+        "terms = log_w if log_mass is None else ops.np.exp(log_mass) * log_w",
+        "terms = log_w",
+        _tests("objectives_math", "enumerated_draws_are_weighted_by_their_mass"),
+    ),
+    Mutant(
+        "masses left out of the logarithm",
+        "M16",
+        "ppgm/inference/powers.py",
+        "powers = powers if log_mass is None else powers + log_mass",
+        "powers = 1 * powers",
+        VALUES,
+    ),
+    Mutant(
+        "local signals without what is drawn later",
+        "M3",
+        "ppgm/influences.py",
+        "nx.descendants(later, site.name) if site.name in later else set()",
+        "set()",
+        NVIL,
+    ),
+    Mutant(
+        "local signals without the model's children",
+        "M3",
+        "ppgm/influences.py",
+        '("model", n) for n in drawn | heads',
+        '("model", n) for n in drawn',
+        NVIL,
+    ),
+    Mutant(
+        "signals of the guide with the model's sign",
+        "M3",
+        "ppgm/inference/score.py",
+        '(1 if p.side == "model" else -1) * p.log_prob',
+        "p.log_prob",
+        NVIL,
+    ),
+    Mutant(
+        "baseline learns away from the signal",
+        "M8",
+        "ppgm/inference/score.py",
+        "total = total - view.mean(_zero(",
+        "total = total + view.mean(_zero(",
+        _tests("oracles_gradients", "the_baseline_learns_the_centred_signal"),
+    ),
+    Mutant(
+        "running mean forgets the past",
+        "M10",
+        "ppgm/inference/score.py",
+        "self.decay * view.state[key] + (1 - self.decay) * new",
+        "(1 - self.decay) * view.state[key] + self.decay * new",
+        _tests("oracles_gradients", "running_moments_are_of_the_signals"),
+    ),
+    Mutant(
+        "signals divided by their variance",
+        "M9",
+        "ppgm/inference/score.py",
+        "view.ops.np.sqrt(view.ops.np.where(variance > 1, variance, 0 * variance + 1))",
+        "view.ops.np.where(variance > 1, variance, 0 * variance + 1)",
+        _tests("oracles_gradients", "nvil_rescales_the_signal_of_each_layer"),
+    ),
+    Mutant(
+        "antithetic sign",
+        "M3",
+        "ppgm/inference/disarm.py",
+        "sign = 1 - 2 * other",
+        "sign = 2 * other - 1",
+        BITS,
+    ),
+    Mutant(
+        "antithetic scale",
+        "M3",
+        "ppgm/inference/disarm.py",
+        "ops.sigmoid(abs(logits))",
+        "ops.sigmoid(logits)",
+        BITS,
+    ),
+    Mutant(
+        "pairs that are no pairs",
+        "M11",
+        "ppgm/inference/disarm.py",
+        "uniform > ops.sigmoid(-logits)",
+        "uniform > ops.sigmoid(logits)",
+        BITS,
+    ),
+    Mutant("ARM's sign", "M3", "ppgm/inference/disarm.py", "0.5 - uniform", "uniform - 0.5", BITS),
+    Mutant(
+        "relaxed value logged as the bound",
+        "M14",
+        "ppgm/inference/family.py",
+        "plain = weights if estimator.exact else view.ask(ask)",
+        "plain = weights",
+        _tests("oracles_paths", "relaxed_draws_do_not_pass_for_a_bound"),
+    ),
+    Mutant(
+        "straight-through without a derivative",
+        "M8",
+        "ppgm/relaxations.py",
+        "return value + (soft - ops_of(soft).stop_gradient(soft))",
+        "return value",
+        _tests("oracles_paths", "the_straight_through_value_is_exact_and_its_derivative_relaxed"),
+    ),
+    Mutant(
+        "temperature inverted",
+        "M9",
+        "ppgm/relaxations.py",
+        "ops.np.log1p(-u)) / temperature)",
+        "ops.np.log1p(-u)) * temperature)",
+        _tests("oracles_paths", "the_relaxed_gradient_is_that_of_the_relaxed_bound"),
+    ),
+    Mutant(
+        "wake weights joint over the batch",
+        "M5",
+        "ppgm/inference/rws.py",
+        "share = ops.softmax(stop(log_w), 0)",
+        "share = ops.softmax(stop(log_w).reshape((-1,)), 0).reshape(log_w.shape)",
+        WAKE,
+    ),
+    Mutant(
+        "wake phase with the wrong sign",
+        "M3",
+        "ppgm/inference/rws.py",
+        "weights.log_p + wake * weights.log_q",
+        "weights.log_p - wake * weights.log_q",
+        WAKE,
+    ),
+    Mutant(
+        "sleep phase with the wrong sign",
+        "M3",
+        "ppgm/inference/rws.py",
+        "view.mean(stop(log_q) - log_q)",
+        "view.mean(log_q - stop(log_q))",
+        SLEEP,
+    ),
+    Mutant(
+        "defensive weights against the guide",
+        "M5",
+        "ppgm/inference/rws.py",
+        "log1p(-share) + weights.log_q)",
+        "log1p(-share) + log_prior)",
+        _tests("oracles_gradients", "defensive_draws_leave_the_bound_below_the_evidence"),
+    ),
+    Mutant(
+        "thermodynamic objective without its covariance",
+        "M3",
+        "ppgm/inference/tvo.py",
+        " + spread.sum(0))",
+        ")",
+        LADDER,
+    ),
+    Mutant(
+        "upper sum of the thermodynamic integral",
+        "M10",
+        "ppgm/inference/tvo.py",
+        "ops.softmax(beta * stop(log_w), 0)",
+        "ops.softmax(after * stop(log_w), 0)",
+        LADDER,
+    ),
+    Mutant(
+        "upper bound moves the model",
+        "M8",
+        "ppgm/inference/cubo.py",
+        '("guide", *self',
+        '("model", "guide", *self',
+        _tests("oracles_gradients", "cubo_trains_the_guide_alone"),
+    ),
+    Mutant(
+        "beta on the prior only",
+        "M16",
+        "ppgm/inference/tempering.py",
+        'for side in ("model", "guide")}',
+        'for side in ("model",)}',
+        SITES,
+    ),
+    Mutant(
+        "weights of latent sites forgotten",
+        "M16",
+        "ppgm/inference/tempering.py",
+        "factor = beta * chosen.get(name, 1.0)",
+        "factor = beta",
+        SITES,
+    ),
+    Mutant(
+        "free bits the wrong way round",
+        "M16",
+        "ppgm/inference/tempering.py",
+        "divergence > self.free_bits",
+        "divergence < self.free_bits",
+        FREE,
+    ),
+    Mutant(
+        "draws not cut, Pyro",
+        "M8",
+        "ppgm/host_pyro_trace.py",
+        "if self.draws.detached and",
+        "if False and",
+        CONSTANT,
+    ),
+    Mutant(
+        "draws not cut, NumPyro",
+        "M8",
+        "ppgm/host_numpyro_run.py",
+        "if self.ask.detached or not",
+        "if not",
+        CONSTANT,
+    ),
+    Mutant(
+        "score blocks not scaled", "M1", "ppgm/inference/path.py", " * block.scale", "", GLOBAL
+    ),
+    Mutant(
+        "scores left out of the weights",
+        "M3",
+        "ppgm/terms.py",
+        "score=_total([p.score for p in parts if p.score is not None]),",
+        "score=None,",
+        EXPECTED,
+    ),
+)
