@@ -26,6 +26,8 @@ _BUILT_IN = {
         "cvae": "ppgm.models.cvae:CVAE",
         "conditional-net": "ppgm.models.conditional_net:ConditionalNet",
         "sbn": "ppgm.models.sbn:SBN",
+        "full-sbn": "ppgm.models.sbn_full:FullSBN",
+        "conditional-sbn": "ppgm.models.sbn_conditional:ConditionalSBN",
         "m1": "ppgm.models.m1:M1",
         "m2": "ppgm.models.m2:M2",
         "m1m2": "ppgm.models.m1m2:M1M2",

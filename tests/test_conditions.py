@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ppgm.data import Quadrants, one_hot
+from ppgm.data import Halves, Quadrants, one_hot
 from ppgm.errors import ArgumentError, DataError
 
 PICTURE = np.array(
@@ -26,6 +26,31 @@ def test_the_quadrants_of_the_paper_are_seen(seen: int, wanted: set[int]) -> Non
     assert set((parts["c"] // 10).ravel()) == wanted
     assert set((parts["x"] // 10).ravel()) == {1, 2, 3, 4} - wanted
     assert (quadrants.condition, quadrants.features) == (4 * seen, 16 - 4 * seen)
+
+
+@pytest.mark.parametrize(
+    ("seen", "wanted"), [("upper", {1, 2}), ("lower", {3, 4}), ("left", {1, 3}), ("right", {2, 4})]
+)
+def test_the_half_that_is_asked_for_is_seen(
+    seen: Any, wanted: set[int], rng: np.random.Generator
+) -> None:
+    parts = Halves((4, 4), seen).split(PICTURE)
+    assert set((parts["c"] // 10).ravel()) == wanted
+    assert set((parts["x"] // 10).ravel()) == {1, 2, 3, 4} - wanted
+    odd = Halves((3, 5), seen)
+    assert odd.condition == {"upper": 10, "lower": 5, "left": 9, "right": 6}[seen]
+    assert odd.condition + odd.features == 15
+    pictures = rng.integers(0, 99, (3, 15))
+    np.testing.assert_array_equal(odd.join(**odd.split(pictures)), pictures)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [({"seen": "top"}, "Halves: seen must be one of 'upper'"), ({"shape": (4,)}, "Halves: shape")],
+)
+def test_halves_are_checked(options: dict[str, Any], words: str) -> None:
+    with pytest.raises(ArgumentError, match=words):
+        Halves(**options)
 
 
 @pytest.mark.parametrize("shape", [(2, 2), (3, 5), (28, 28)])

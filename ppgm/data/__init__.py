@@ -15,6 +15,7 @@ name               what                                        customary binaris
 
 __all__ = [
     "Dataset",
+    "Halves",
     "ModeCount",
     "Quadrants",
     "count_modes",
@@ -31,7 +32,7 @@ __all__ = [
 from pathlib import Path
 
 from ppgm.data.binary import check_rule, resample
-from ppgm.data.conditions import Quadrants, one_hot
+from ppgm.data.conditions import Halves, Quadrants, one_hot
 from ppgm.data.dataset import Dataset
 from ppgm.data.idx import read_idx
 from ppgm.data.images import digits, mnist, mnist_static

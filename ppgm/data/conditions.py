@@ -1,9 +1,10 @@
 """Conditions of conditional models: labels as one-hot rows, and the parts of a picture."""
 
-__all__ = ["Quadrants", "one_hot"]
+__all__ = ["Halves", "Quadrants", "one_hot"]
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -40,44 +41,15 @@ def one_hot(labels: Any, classes: int | None = None) -> np.ndarray:
     return np.eye(count, dtype=np.float32)[array.astype(int)]
 
 
-@dataclass(frozen=True)
-class Quadrants:
-    """Pictures split into a condition, the quadrants that are seen, and the rest, the target.
+class AbstractSplit(ABC):
+    """Pictures split into a condition, the pixels that are seen, and the rest, the target."""
 
-    The first quadrant that is seen is the lower left one, then the upper left, then the lower
-    right. An odd side has its middle line above, or to the left.
-
-    Args:
-        shape: Height and width of a picture.
-        seen: Number of quadrants that are seen, 1, 2 or 3.
-    """
-
-    shape: tuple[int, int] = (28, 28)
-    seen: int = 1
-
-    def __post_init__(self) -> None:
-        check_widths(self, "shape")
-        check_size(self, "seen")
-        if len(self.shape) != 2 or min(self.shape) < 2:
-            raise ArgumentError(
-                f"Quadrants: shape must be a height and a width of at least 2, not {self.shape}"
-            )
-        if self.seen > 3:
-            raise ArgumentError(f"Quadrants: seen must be 1, 2 or 3, not {self.seen}")
+    shape: tuple[int, int]
 
     @property
+    @abstractmethod
     def mask(self) -> np.ndarray:
         """Which pixels of a picture are seen, ``(height * width,)``."""
-        height, width = (-(-side // 2) for side in self.shape)
-        places = {
-            "bottom left": (slice(height, None), slice(width)),
-            "top left": (slice(height), slice(width)),
-            "bottom right": (slice(height, None), slice(width, None)),
-        }
-        mask = np.zeros(self.shape, bool)
-        for name in ORDER[: self.seen]:
-            mask[places[name]] = True
-        return mask.reshape(-1)
 
     @property
     def condition(self) -> int:
@@ -110,3 +82,79 @@ class Quadrants:
         whole = np.empty((*batch, self.mask.size), np.result_type(c, x))
         whole[..., self.mask], whole[..., ~self.mask] = c, x
         return whole
+
+    def _check_shape(self) -> None:
+        check_widths(self, "shape")
+        if len(self.shape) != 2 or min(self.shape) < 2:
+            raise ArgumentError(
+                f"{type(self).__name__}: shape must be a height and a width of at least 2, not "
+                f"{self.shape}"
+            )
+
+
+@dataclass(frozen=True)
+class Quadrants(AbstractSplit):
+    """Pictures split into a condition, the quadrants that are seen, and the rest, the target.
+
+    The first quadrant that is seen is the lower left one, then the upper left, then the lower
+    right. An odd side has its middle line above, or to the left.
+
+    Args:
+        shape: Height and width of a picture.
+        seen: Number of quadrants that are seen, 1, 2 or 3.
+    """
+
+    shape: tuple[int, int] = (28, 28)
+    seen: int = 1
+
+    def __post_init__(self) -> None:
+        self._check_shape()
+        check_size(self, "seen")
+        if self.seen > 3:
+            raise ArgumentError(f"Quadrants: seen must be 1, 2 or 3, not {self.seen}")
+
+    @property
+    def mask(self) -> np.ndarray:
+        """Which pixels of a picture are seen, ``(height * width,)``."""
+        height, width = (-(-side // 2) for side in self.shape)
+        places = {
+            "bottom left": (slice(height, None), slice(width)),
+            "top left": (slice(height), slice(width)),
+            "bottom right": (slice(height, None), slice(width, None)),
+        }
+        mask = np.zeros(self.shape, bool)
+        for name in ORDER[: self.seen]:
+            mask[places[name]] = True
+        return mask.reshape(-1)
+
+
+HALVES = ("upper", "lower", "left", "right")
+
+
+@dataclass(frozen=True)
+class Halves(AbstractSplit):
+    """Pictures split into the half that is seen, the condition, and the other, the target.
+
+    The middle line of an odd side belongs to the upper half, or to the left one.
+
+    Args:
+        shape: Height and width of a picture.
+        seen: The half that is seen: "upper", "lower", "left" or "right".
+    """
+
+    shape: tuple[int, int] = (28, 28)
+    seen: Literal["upper", "lower", "left", "right"] = "upper"
+
+    def __post_init__(self) -> None:
+        self._check_shape()
+        if self.seen not in HALVES:
+            raise ArgumentError(
+                f"Halves: seen must be one of {', '.join(map(repr, HALVES))}, not {self.seen!r}"
+            )
+
+    @property
+    def mask(self) -> np.ndarray:
+        """Which pixels of a picture are seen, ``(height * width,)``."""
+        axis = 0 if self.seen in ("upper", "lower") else 1
+        first = np.indices(self.shape)[axis] < -(-self.shape[axis] // 2)
+        return (first if self.seen in ("upper", "left") else ~first).reshape(-1)

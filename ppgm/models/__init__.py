@@ -16,9 +16,11 @@ __all__ = [
     "Bernoulli",
     "Categorical",
     "ConditionalNet",
+    "ConditionalSBN",
     "ContinuousBernoulli",
     "DiscretisedLogistic",
     "FactorAnalysis",
+    "FullSBN",
     "Gaussian",
     "Generator",
     "NegativeBinomial",
@@ -46,6 +48,8 @@ from ppgm.models.m1m2 import M1M2
 from ppgm.models.m2 import M2
 from ppgm.models.rbm import RBM
 from ppgm.models.sbn import SBN
+from ppgm.models.sbn_conditional import ConditionalSBN
+from ppgm.models.sbn_full import FullSBN
 from ppgm.models.vae import VAE
 from ppgm.models.vamp import VampVAE
 from ppgm.models.vqvae import VQVAE

@@ -302,6 +302,46 @@ COUNTS = (
            _tests("likelihoods", "what_is_no_level_has_no_probability")),
 )  # fmt: skip
 
+NETS = _tests("belief_nets", "the_densities_sum_to_one_and_are_those_of_the_reference")
+
+BELIEF_NETS = (
+    Mutant("units that depend on themselves", "M14", "ppgm/distributions_bits.py",
+           "bits @ ops.np.tril(self.weight, k=-1).T", "bits @ ops.np.tril(self.weight, k=0).T",
+           NETS),
+    Mutant("no mask on the weights within a layer", "M14", "ppgm/distributions_bits.py",
+           "bits @ ops.np.tril(self.weight, k=-1).T", "bits @ self.weight.T",
+           _tests("belief_nets", "forbidden_weights_have_the_gradient_zero")),
+    Mutant("bits drawn by transposed weights", "M14", "ppgm/distributions_bits.py",
+           "xp.tril(stop(self.weight), k=-1).T", "xp.tril(stop(self.weight), k=-1)",
+           _tests("belief_nets", "a_draw_is_made_bit_by_bit")),
+    Mutant("bits drawn without those before them", "M10", "ppgm/distributions_bits.py",
+           "return logits + bit[..., None] * columns[i], bit", "return logits, bit",
+           _tests("belief_nets", "the_guide_draws_with_its_probabilities")),
+    Mutant("deterministic layers left out of a belief net", "M8", "ppgm/models/sbn.py",
+           "net = MLP(above, self.between, below)", "net = MLP(above, (), below)",
+           NETS),
+    Mutant("autoregressive in the model alone", "M8", "ppgm/models/sbn.py",
+           "wanted=self.autoregressive is True", "wanted=False",
+           _tests("belief_nets", "forbidden_weights_have_the_gradient_zero")),
+    Mutant("visible units of a full net independent", "M14", "ppgm/models/sbn_full.py",
+           "bits(ppl, logits, weight[first:, first:])", "bits(ppl, logits)", NETS),
+    Mutant("hidden units of a full net independent", "M14", "ppgm/models/sbn_full.py",
+           "bits(ppl, bias[:first], weight[:first, :first])", "bits(ppl, bias[:first])", NETS),
+    Mutant("guide of a full net factorised", "M8", "ppgm/models/sbn_full.py",
+           "encode(ppl.ops.float(x)), own)", "encode(ppl.ops.float(x)))", NETS),
+    Mutant("top layer without the condition", "M14", "ppgm/models/sbn_conditional.py",
+           "logits = prior(c)", "logits = prior(0 * c)", NETS),
+    Mutant("lower layers without the condition", "M14", "ppgm/models/sbn_conditional.py",
+           "beside(ppl, h, c) if", "beside(ppl, h, 0 * c) if",
+           _tests("belief_nets", "conditions_change_the_density_of_every_layer")),
+    Mutant("guide of a belief net without the condition", "M8",
+           "ppgm/models/sbn_conditional.py", "net(beside(ppl, h, c))", "net(beside(ppl, h, 0 * c))",
+           NETS),
+    Mutant("halves of a picture swapped", "M10", "ppgm/data/conditions.py",
+           "first if self.seen in", "~first if self.seen in",
+           _tests("conditions", "the_half_that_is_asked_for_is_seen")),
+)  # fmt: skip
+
 MUTANTS = (
     GRADIENTS
     + OBJECTIVES
@@ -312,5 +352,5 @@ MUTANTS = (
     + SEMI_SUPERVISED
     + CONDITIONAL
     + BASELINES
-    + COUNTS
+    + COUNTS + BELIEF_NETS
 )
