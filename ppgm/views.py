@@ -5,7 +5,7 @@ lazy, and what it has computed once it shares with every objective of a sum. The
 the `Runner` behind it; nothing here names a host.
 """
 
-__all__ = ["Dream", "Runner", "View"]
+__all__ = ["Dream", "Forward", "Runner", "View"]
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
@@ -57,6 +57,18 @@ class Dream(NamedTuple):
     """
 
     values: dict[str, Array]
+
+
+class Forward(NamedTuple):
+    """One run of a side of a program.
+
+    Attributes:
+        values: Its named values by site, draws and deterministic ones.
+        log_probs: Log density of each site that has one by row, ``(*rows)``.
+    """
+
+    values: dict[str, Array]
+    log_probs: dict[str, Array]
 
 
 class View:
@@ -165,6 +177,15 @@ class View:
         """Returns draws of the guide's sites given the batch, each ``(K, *batch, *event)``."""
         terms, _ = self.terms(Ask(particles))
         return {t.name: t.value for t in terms if t.side == "guide"}
+
+    def forward(self, side: str) -> Forward:
+        """Returns the values of one run of "model" or "guide" at the batch, gradients included."""
+        if ("forward", side) not in self._cache:
+            values, terms = self._runner.single(side, {}, observe=True)
+            self._cache["forward", side] = Forward(
+                values, {t.name: self._rows([t]) for t in terms}
+            )
+        return self._cache["forward", side]
 
     def log_joint(self, values: Mapping[str, Array]) -> Array:
         """Returns the model's log density of the values, possibly unnormalised, ``(*rows)``.

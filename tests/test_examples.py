@@ -34,6 +34,17 @@ def test_script_runs(host, script, monkeypatch, capsys):
     assert "NUTS" in capsys.readouterr().out
 
 
+@long_on_numpyro
+def test_belief_nets_run_under_every_estimator(host, monkeypatch, capsys):
+    pytest.importorskip("sklearn")
+    monkeypatch.setattr(sys, "argv", ["belief_nets", "--host", host, "--smoke"])
+    runpy.run_path(str(EXAMPLES / "belief_nets.py"), run_name="__main__")
+    table = capsys.readouterr().out
+    for name in ("VIMCO-5", "RWS-5", "NVIL", "wake-sleep", "REINFORCE"):
+        assert name in table
+    assert "nan" not in table
+
+
 def exact_schools(data):
     """Posterior means of mu and tau by quadrature: the schools' effects integrate out."""
     mu = np.linspace(-20, 30, 1001)[:, None, None]

@@ -184,7 +184,7 @@ def check_native(objective: AbstractObjective) -> None:
                 f"{kind.__name__} has a schedule, and the host's SVI does not tell a loss its "
                 "step: give beta as a number, or use ppgm.fit"
             )
-    left = {"model", "guide"} - set(objective.players[0].groups)
+    left = {"model", "guide"} - {g for p in objective.players for g in p.groups}
     if left:
         raise EstimatorError(
             f"{name} does not train the {left.pop()}, and the host's SVI would move all "

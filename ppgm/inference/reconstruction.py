@@ -15,7 +15,6 @@ References:
 __all__ = ["Quantisation", "Reconstruction", "quantisation_rows"]
 
 from dataclasses import dataclass
-from typing import Any
 
 from ppgm.domains import check_number
 from ppgm.errors import EstimatorError
@@ -60,8 +59,7 @@ class Reconstruction(AbstractObjective):
 
     def __call__(self, view: View, player: str) -> Array:
         """Returns minus the log density per datum."""
-        terms = [t for t in _run(view)[1] if t.name == self.on]
-        value = view.mean(view._rows(terms))
+        value = view.mean(view.forward("model").log_probs[self.on])
         view.record("reconstruction", value)
         return -value
 
@@ -102,7 +100,7 @@ class Quantisation(AbstractObjective):
 
     def __call__(self, view: View, player: str) -> Array:
         """Returns the sum of both parts per datum."""
-        values = _run(view)[0]
+        values = view.forward("model").values
         z, e = values[self.encoded], values[self.code]
         rows = quantisation_rows(z, e, self.commitment, keep=len(view.table.rows))
         stop = view.ops.stop_gradient
@@ -125,11 +123,3 @@ def quantisation_rows(z: Array, e: Array, commitment: float, *, keep: int = 1) -
 
 def _squares(z: Array, e: Array, keep: int) -> Array:
     return ops_of(z).sum((z - e) ** 2, tuple(range(keep, z.ndim)))
-
-
-def _run(view: View) -> Any:
-    """Returns values and terms of one run of the model, shared by the terms of a sum."""
-    key = "reconstruction"
-    if key not in view._cache:
-        view._cache[key] = view._runner.single("model", {}, observe=True)
-    return view._cache[key]

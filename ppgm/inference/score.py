@@ -22,14 +22,15 @@ __all__ = ["REINFORCE", "Score"]
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 from ppgm.domains import check_number
 from ppgm.errors import ArgumentError, EstimatorError
 from ppgm.inference.family import AbstractFamily
 from ppgm.inference.gradients import AbstractGradient, AnyBound
-from ppgm.inference.path import block_scores, own_signal, scored
+from ppgm.inference.path import block_scores, scored
 from ppgm.inference.powers import bound, shares
+from ppgm.inference.signals import Signal, moments, signals
 from ppgm.nets import MLP
 from ppgm.ops import Array
 from ppgm.sites import Site, SiteTable
@@ -38,20 +39,6 @@ from ppgm.views import View
 
 NET = "baseline"
 """Name of the network that predicts signals."""
-
-
-class _Signal(NamedTuple):
-    """What some sites can influence.
-
-    Attributes:
-        name: The site, or "all".
-        value: Their signal, ``(K, *rows)``.
-        score: Log density of their draws, ``(K, *rows)``.
-    """
-
-    name: str
-    value: Array
-    score: Array
 
 
 @dataclass(frozen=True)
@@ -127,7 +114,7 @@ class Score(AbstractGradient):
         if weights.blocks or weights.score is None:
             return {}
         for name, value, _ in self._signals(view, weights, alpha, ask.particles):
-            mean, variance = _moments(view, value)
+            mean, variance = moments(view, value)
             state |= {f"mean.{name}": mean, f"variance.{name}": variance}
         return state
 
@@ -188,23 +175,9 @@ class Score(AbstractGradient):
     def _splits(self, table: SiteTable) -> bool:
         return self.downstream and bool(table.influences)
 
-    def _signals(
-        self, view: View, weights: Weights, alpha: float, particles: int
-    ) -> list[_Signal]:
-        """Returns the signals; of the ELBO those of single sites, where they are asked for."""
-        log_w = weights.log_p - weights.log_q
-        if alpha != 1:
-            value = bound(log_w, alpha, particles, weights.log_mass)
-            return [_Signal("all", own_signal(log_w, value, weights, alpha, particles),
-                            weights.score)]  # fmt: skip
-        if not self._splits(view.table):
-            return [_Signal("all", log_w, weights.score)]
-        reach = view.table.influences or {}
-        return [
-            _Signal(p.name, _reached(weights, reach[p.name]), p.score)
-            for p in weights.parts
-            if p.score is not None
-        ]
+    def _signals(self, view: View, weights: Weights, alpha: float, particles: int) -> list[Signal]:
+        split = self._splits(view.table)
+        return signals(view, weights, alpha, particles, downstream=split)
 
     def _predictions(self, view: View) -> Array | None:
         """Returns what the network predicts for every row and signal, ``(*rows, signals)``."""
@@ -226,7 +199,7 @@ class Score(AbstractGradient):
     def _remember(self, view: View, name: str, signal: Array) -> None:
         if not self._running:
             return
-        for key, new in zip((f"mean.{name}", f"variance.{name}"), _moments(view, signal),
+        for key, new in zip((f"mean.{name}", f"variance.{name}"), moments(view, signal),
                             strict=True):  # fmt: skip
             view.state[key] = self.decay * view.state[key] + (1 - self.decay) * new
 
@@ -256,24 +229,9 @@ class REINFORCE(AbstractFamily):
         return Score(self.baseline, self.decay)
 
 
-def _reached(weights: Weights, reach: frozenset[tuple[str, str]]) -> Array:
-    """Returns the log weight without the terms that a site cannot influence."""
-    terms = [
-        (1 if p.side == "model" else -1) * p.log_prob
-        for p in weights.parts
-        if (p.side, p.name) in reach and not p.stopped
-    ]
-    return sum(terms[1:], terms[0])
-
-
 def _observed(table: SiteTable) -> list[Site]:
     """Returns the observed sites with one value per row."""
     return [s for s in table.select("model", "observed") if s.plates == table.rows]
-
-
-def _moments(view: View, signal: Array) -> tuple[Array, Array]:
-    mean = view.mean(signal.mean(0))
-    return mean, view.mean(((signal - mean) ** 2).mean(0))
 
 
 def _zero(value: Array, stop: Any) -> Array:

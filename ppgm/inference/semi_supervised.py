@@ -171,7 +171,7 @@ def classification_rows(logits: Array, labels: Array) -> Array:
 
 def _logits(view: View, name: str) -> Array:
     """Returns the guide's logits, from one more run of it: draws do not reach them."""
-    return view._runner.single("guide", {}, observe=True)[0][name]
+    return view.forward("guide").values[name]
 
 
 def _listed(sites: Any) -> str:
