@@ -306,7 +306,7 @@ GRADIENTS = (
         "ppgm/inference/rws.py",
         "log1p(-share) + weights.log_q)",
         "log1p(-share) + log_prior)",
-        _tests("oracles_gradients", "defensive_draws_leave_the_bound_below_the_evidence"),
+        _tests("oracles_gradients", "defensive_draws_are_weighed_against_the_mixture"),
     ),
     Mutant(
         "thermodynamic objective without its covariance",
