@@ -75,8 +75,8 @@ def cli() -> None:
 def list_(kind: str | None, form: str) -> None:
     """List models, objectives, methods and their parts, of ppgm and of plug-ins.
 
-    KIND is one of models, guides, objectives, methods, likelihoods, networks, optimisers or
-    data; without it everything is listed.
+    KIND is one of models, guides, objectives, gradients, methods, likelihoods, networks,
+    schedules, optimisers or data; without it everything is listed.
     """
     from ppgm import registry
 

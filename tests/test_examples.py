@@ -45,6 +45,16 @@ def test_belief_nets_run_under_every_estimator(host, monkeypatch, capsys):
     assert "nan" not in table
 
 
+@long_on_numpyro
+def test_semi_supervised_runs(host, monkeypatch, capsys):
+    pytest.importorskip("sklearn")
+    monkeypatch.setattr(sys, "argv", ["semi_supervised", "--host", host, "--smoke"])
+    runpy.run_path(str(EXAMPLES / "semi_supervised.py"), run_name="__main__")
+    table = capsys.readouterr().out
+    assert "logistic regression" in table
+    assert "nan" not in table
+
+
 def exact_schools(data):
     """Posterior means of mu and tau by quadrature: the schools' effects integrate out."""
     mu = np.linspace(-20, 30, 1001)[:, None, None]

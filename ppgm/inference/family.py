@@ -72,8 +72,9 @@ class AbstractFamily(AbstractMultiSample):
     @property
     def title(self) -> str:
         """Name of the bound, with its gradient where it is not the usual one."""
-        given = [f.name for f in fields(self) if f.name == "gradient" and self.gradient != "path"]  # pyright: ignore[reportAttributeAccessIssue]
-        return type(self).__name__ + "".join(f"({n}={getattr(self, n)!r})" for n in given)
+        gradient = getattr(self, "gradient", "path")
+        name = type(self).__name__
+        return name if gradient == "path" else f"{name}(gradient={gradient!r})"
 
     def __str__(self) -> str:
         """Its name, with the fields that are not at their defaults."""
