@@ -31,10 +31,19 @@ def pytest_ignore_collect(collection_path: Path) -> bool | None:
     return True if re.search(rf"^(import|from) ({roots})\b", text, re.MULTILINE) else None
 
 
+@pytest.hookimpl(tryfirst=True)  # before `-m` chooses
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skips what needs a missing host, and marks what compiles for long.
+
+    A file with ``LONG_ON_NUMPYRO = True`` runs on NumPyro among the slow tests only: each test
+    compiles for seconds there, and the contract compares the hosts with each other.
+    """
     for item in items:
         parameters = getattr(item, "callspec", None)
         values = parameters.params.values() if parameters else ()
+        long = getattr(getattr(item, "module", None), "LONG_ON_NUMPYRO", False)
+        if long and not MISSING and "numpyro" in [v for v in values if isinstance(v, str)]:
+            item.add_marker(pytest.mark.slow)
         for value in values:
             host = NEEDED.get(value) if isinstance(value, str) else None
             if host in MISSING:

@@ -28,6 +28,7 @@ CODES, WIDTH, ENTRIES = 2, 3, 4
 VQ = VQVAE(D, CODES, WIDTH, ENTRIES, hidden=(), likelihood=Gaussian(SIGMA))
 VAMP = VampVAE(D, L, hidden=(), likelihood=Gaussian(SIGMA), components=3, domain="real")
 
+LONG_ON_NUMPYRO = True
 pytestmark = pytest.mark.usefixtures("f64")
 
 Params = dict[str, np.ndarray]

@@ -32,6 +32,7 @@ NETS: dict[str, Any] = {
     "conditional, skips": ConditionalSBN(D, C, (2, 2), skips=True),
 }
 
+LONG_ON_NUMPYRO = True
 pytestmark = pytest.mark.usefixtures("f64")
 every_net = pytest.mark.parametrize("name", NETS)
 

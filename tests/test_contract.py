@@ -129,6 +129,7 @@ pytestmark = pytest.mark.usefixtures("f64")
 SLOW = (
     "elbo, annealed", "stl", "renyi", "sum", "rloo", "dreg", "reinforce", "arm", "cubo",
     "wake-sleep", "tvo", "enumerate", "elbo by gumbel", "elbo by score", "iwae, tempered",
+    "elbo, enumerated", "iwae", "rws", "disarm", "classification",
 )  # fmt: skip
 
 

@@ -20,6 +20,7 @@ TOLERANCE = 1e-9
 RNG = np.random.default_rng(0)
 BITS = {"x": (RNG.random((3, D)) < 0.5).astype(float), "c": RNG.normal(size=(3, C))}
 
+LONG_ON_NUMPYRO = True
 pytestmark = pytest.mark.usefixtures("f64")
 with_baseline = pytest.mark.parametrize("baseline", [False, True])
 

@@ -22,6 +22,7 @@ TOLERANCE = 1e-9
 STRUCTURES = ("bottom-up", "top-down", "mean-field")
 BITS = (np.random.default_rng(0).random((3, D)) < 0.5).astype(float)
 
+LONG_ON_NUMPYRO = True
 pytestmark = pytest.mark.usefixtures("f64")
 every_structure = pytest.mark.parametrize("structure", STRUCTURES)
 

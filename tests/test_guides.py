@@ -20,6 +20,7 @@ L, N = 4, 3
 FAMILIES = {"gaussian": Gaussian(), "rank one": RankOne(), "low rank": LowRank(2)}
 REAL = np.random.default_rng(0).normal(size=(3, 5))
 
+LONG_ON_NUMPYRO = True
 pytestmark = pytest.mark.usefixtures("f64")
 every_family = pytest.mark.parametrize("family", FAMILIES)
 

@@ -29,6 +29,8 @@ ALL = {
 }
 each = pytest.mark.parametrize("name", ALL)
 
+LONG_ON_NUMPYRO = True
+
 
 def naive_poisson(o: np.ndarray, x: int) -> float:
     return x * o[0] - np.exp(o[0]) - lgamma(x + 1)

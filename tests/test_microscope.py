@@ -25,6 +25,7 @@ from ppgm.models import SBN, VAE, Gaussian
 from tests.test_oracles_paths import Line
 
 pytest.importorskip("xarray")
+LONG_ON_NUMPYRO = True
 pytestmark = pytest.mark.usefixtures("f64")
 
 BITS = {"x": (np.random.default_rng(0).random((8, 5)) < 0.5).astype(float)}

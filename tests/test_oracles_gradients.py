@@ -43,6 +43,7 @@ from tests.test_oracles_sbn import (
 
 NET = SBN(3, (2, 1))
 
+LONG_ON_NUMPYRO = True
 pytestmark = pytest.mark.usefixtures("f64")
 
 UNBIASED: dict[str, tuple[Any, float, int]] = {

@@ -23,6 +23,7 @@ MODEL = M1M2(D, C, L, S, hidden=(), likelihood=Gaussian(SIGMA), prior="learnt")
 MIXED = np.array([2, -1, 0, -1, 1])
 POINTS, MASS = cubature.gauss_hermite(L + S, 2)  # equal masses, exact for cubics
 
+LONG_ON_NUMPYRO = True
 pytestmark = pytest.mark.usefixtures("f64")
 
 Params = dict[str, np.ndarray]

@@ -33,6 +33,7 @@ LABELS = {
 POINTS = 2 * L
 ENUMERATED = ELBO(particles=POINTS, enumerate=("y",))
 
+LONG_ON_NUMPYRO = True
 pytestmark = pytest.mark.usefixtures("f64")
 
 _PROGRAMS: dict[Any, ppgm.Program] = {}

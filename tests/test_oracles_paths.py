@@ -27,6 +27,7 @@ from ppgm.testing import weights as naive
 
 TOLERANCE = 1e-9
 
+LONG_ON_NUMPYRO = True
 pytestmark = pytest.mark.usefixtures("f64")
 
 

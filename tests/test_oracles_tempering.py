@@ -18,6 +18,7 @@ A, B, C = 0.9, 0.4, -0.3
 X = np.array([0.7, -1.2, 0.2])
 NOISE = np.array([[0.3, -1.1, 0.4], [1.4, 0.2, -0.9]])
 
+LONG_ON_NUMPYRO = True
 pytestmark = pytest.mark.usefixtures("f64")
 
 

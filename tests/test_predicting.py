@@ -16,6 +16,7 @@ from ppgm.nets import MLP
 
 D, CLASSES, N = 3, 4, 5
 
+LONG_ON_NUMPYRO = True
 pytestmark = pytest.mark.usefixtures("f64")
 
 

@@ -18,6 +18,8 @@ D, C, N = 4, 3, 6
 MODEL = M2(D, C, 2, hidden=(8,), likelihood=Gaussian(0.7))
 Y = np.array([2, -1, 0, -1, -1, 1])
 
+LONG_ON_NUMPYRO = True
+
 
 @pytest.fixture
 def x(rng: np.random.Generator) -> np.ndarray:

@@ -88,6 +88,11 @@ class Antithetic(AbstractGradient):
                     f"site '{site.name}' is {site.distribution}: {of.title} is for Bernoulli "
                     "sites; use VIMCO, RLOO, NVIL"
                 )
+        if table.influences is None and len(scored) > 1:
+            raise EstimatorError(
+                f"sites {[s.name for s in scored]} are all bits, and whether one is drawn given "
+                f"another is not known of this table: {of.title} needs `ppgm.influences`"
+            )
         names, reach = {s.name for s in scored}, table.influences or {}
         for site in scored:
             later = sorted({n for side, n in reach.get(site.name, ()) if side == "guide"} & names)

@@ -8,6 +8,7 @@ __all__ = [
     "copies",
     "draws",
     "evaluate",
+    "fixed",
     "initial",
     "installed",
     "require",
@@ -120,6 +121,20 @@ def evaluate(
 ) -> Probe:
     """Evaluates an objective once at the initial parameters."""
     return probe(run, initial(run, data), data, objective, player=player)
+
+
+def fixed(
+    objective: AbstractBound,
+    run: Program,
+    params: Any,
+    data: Data,
+    values: Any,
+    loss: float | None = None,
+) -> bool:
+    """Tells whether given draws fix the loss; some estimators draw pairs of their own."""
+    seeds = (1,) if loss is not None else (0, 1)
+    found = [probe(run, params, data, objective, values=values, seed=s).loss for s in seeds]
+    return found[-1] == (found[0] if loss is None else loss)
 
 
 def agree(

@@ -335,8 +335,8 @@ BELIEF_NETS = (
            "beside(ppl, h, c) if", "beside(ppl, h, 0 * c) if",
            _tests("belief_nets", "conditions_change_the_density_of_every_layer")),
     Mutant("guide of a belief net without the condition", "M8",
-           "ppgm/models/sbn_conditional.py", "net(beside(ppl, h, c))", "net(beside(ppl, h, 0 * c))",
-           NETS),
+           "ppgm/models/sbn_conditional.py",
+           "net(beside(ppl, h, c))", "net(beside(ppl, h, 0 * c))", NETS),
     Mutant("halves of a picture swapped", "M10", "ppgm/data/conditions.py",
            "first if self.seen in", "~first if self.seen in",
            _tests("conditions", "the_half_that_is_asked_for_is_seen")),
@@ -352,5 +352,6 @@ MUTANTS = (
     + SEMI_SUPERVISED
     + CONDITIONAL
     + BASELINES
-    + COUNTS + BELIEF_NETS
+    + COUNTS
+    + BELIEF_NETS
 )
