@@ -32,7 +32,7 @@ test: .venv/.stamp
 	$(TEST_ENV) .venv/bin/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
 test-slow: .venv/.stamp
-	$(TEST_ENV) .venv/bin/python -m pytest -m slow $(ARGS)
+	$(TEST_ENV) .venv/bin/python -m pytest -n $(WORKERS) --dist worksteal -m slow $(ARGS)
 
 lint: .venv/.stamp
 	.venv/bin/ruff check
