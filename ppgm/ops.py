@@ -11,7 +11,6 @@ from importlib import import_module
 from typing import Any, NamedTuple
 
 import numpy as np
-from array_api_compat import is_jax_array, is_torch_array
 
 Array = Any
 """An array of numpy, torch or jax."""
@@ -49,9 +48,10 @@ class Ops(NamedTuple):
 
 def ops_of(array: Array) -> Ops:
     """Returns the functions for the library of `array`; numpy's for anything else."""
-    if is_torch_array(array):
+    roots = {kind.__module__.partition(".")[0] for kind in type(array).__mro__}
+    if "torch" in roots:
         return import_module("ppgm.host_pyro_ops").OPS
-    if is_jax_array(array):
+    if roots & {"jax", "jaxlib"}:
         return import_module("ppgm.host_numpyro_ops").OPS
     return NUMPY
 

@@ -24,6 +24,7 @@ from ppgm.probes import probe
 from ppgm.sources import open_source
 from ppgm.testing import densities, rbm
 
+LONG_ON_NUMPYRO = True
 pytestmark = pytest.mark.usefixtures("f64")
 
 X = np.sin(np.arange(28.0)).reshape(7, 4) * 2

@@ -25,6 +25,8 @@ OBJECTIVES = {
     "sum": 0.5 * ELBO() + 0.5 * IWAE(particles=3),
 }
 
+LONG_ON_NUMPYRO = True
+
 
 def exact_pair(host, size=None):
     """The model above and its exact posterior: every weight of row n is p(x_n)."""

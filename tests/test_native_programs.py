@@ -15,6 +15,8 @@ from ppgm.probes import probe
 X = np.random.default_rng(0).normal(size=(12, 3)).astype("float32")
 DATA = {"x": X}
 
+LONG_ON_NUMPYRO = True
+
 
 class Tools:
     """The names that both hosts share, so that most programs below are written once."""

@@ -28,6 +28,7 @@ OPTIMISERS = {
     "rmsprop": RMSprop(rate=0.02, decay=0.9),
 }
 
+LONG_ON_NUMPYRO = True
 pytestmark = pytest.mark.usefixtures("f64")
 
 

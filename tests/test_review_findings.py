@@ -30,6 +30,7 @@ from ppgm.probes import probe
 from ppgm.sites import Plate, SiteTable
 from ppgm.testing.densities import normal
 
+LONG_ON_NUMPYRO = True
 pytestmark = pytest.mark.usefixtures("f64")
 
 STILL = SGD(1e-300)

@@ -17,6 +17,7 @@ from ppgm.inference import CUBO, ELBO, IWAE, NVIL, VIMCO, Anneal, DisARM, Renyi
 from ppgm.optimisers import Adam
 from ppgm.probes import probe
 
+LONG_ON_NUMPYRO = True
 pytestmark = pytest.mark.usefixtures("f64")
 LOGIT, PRIOR = 0.4, np.array([0.7, 0.3])
 

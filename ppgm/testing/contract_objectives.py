@@ -114,7 +114,7 @@ def _adds_over_rows(objective: AbstractObjective, host: str) -> None:
     table, params, size = run.sites(data), initial(run, data), row_count(data) or 1
     values = draws(run, data, table, copies(objective, table))
     whole = probe(run, params, data, objective, values=values)
-    if not fixed(objective, run, params, data, values, whole.loss):
+    if not fixed(objective, run, params, data, values):
         return
     losses = [
         probe(run, params, take(data, [n]), objective, values=values_of(values, table, [n])).loss

@@ -129,12 +129,14 @@ def fixed(
     params: Any,
     data: Data,
     values: Any,
-    loss: float | None = None,
 ) -> bool:
-    """Tells whether given draws fix the loss; some estimators draw pairs of their own."""
-    seeds = (1,) if loss is not None else (0, 1)
-    found = [probe(run, params, data, objective, values=values, seed=s).loss for s in seeds]
-    return found[-1] == (found[0] if loss is None else loss)
+    """Tells whether given draws fix loss and gradient.
+
+    Some estimators draw pairs of their own, or start what they remember from draws.
+    """
+    one, two = (probe(run, params, data, objective, values=values, seed=s) for s in (0, 1))
+    same_grads = all(np.array_equal(one.grads[n], two.grads[n]) for n in one.grads)
+    return one.loss == two.loss and same_grads
 
 
 def agree(

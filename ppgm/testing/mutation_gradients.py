@@ -198,7 +198,7 @@ GRADIENTS = (
     Mutant(
         "signals of the guide with the model's sign",
         "M3",
-        "ppgm/inference/score.py",
+        "ppgm/inference/signals.py",
         '(1 if p.side == "model" else -1) * p.log_prob',
         "p.log_prob",
         NVIL,

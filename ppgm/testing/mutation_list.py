@@ -278,7 +278,8 @@ BASELINES = (
            "_squares(z, stop(e), keep) + commitment * _squares(stop(z), e, keep)",
            _tests("autoencoders", "codebook_and_commitment_gradients")),
     Mutant("reconstruction with its noise's density", "M16", "ppgm/inference/reconstruction.py",
-           "if t.name == self.on", "if t.name",
+           'view.mean(view.forward("model").log_probs[self.on])',
+           'view.mean(sum(view.forward("model").log_probs.values()))',
            _tests("autoencoders", "the_encoder_sees_a_corrupted_row_and_the_loss_the_clean_one")),
 )  # fmt: skip
 
