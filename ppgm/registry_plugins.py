@@ -68,15 +68,16 @@ def _points(distribution: metadata.Distribution) -> tuple[str, list[metadata.Ent
     if "ppgm." not in (distribution.read_text("entry_points.txt") or ""):
         return "", []
     points = [point for point in distribution.entry_points if point.group.startswith("ppgm.")]
-    name = distribution.metadata.get("Name")  # from Python 3.12 on, indexing warns without one
-    if name is None:
+    if "Name" not in distribution.metadata:  # indexing would warn, from Python 3.12 on
         raise ValueError("it has no Name")
-    return _normal(name), points
+    return _normal(distribution.metadata["Name"]), points
 
 
 def _label(distribution: metadata.Distribution) -> str:
     try:
-        return repr(distribution.metadata.get("Name") or str(distribution.locate_file("")))
+        if "Name" in distribution.metadata:
+            return repr(distribution.metadata["Name"])
+        return f"in {str(distribution.locate_file(''))!r}"
     except Exception:  # even that is broken: say at least where it lies
         return f"in {str(distribution.locate_file(''))!r}"
 
