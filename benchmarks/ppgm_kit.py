@@ -53,7 +53,7 @@ def contestant(row: Row, host: str, entry: Entry) -> Contestant:
 
 def _at(program: ppgm.Program, entry: Entry, row: Row) -> ppgm.Fit:
     """A fit of no epochs, to go on from the row's weights."""
-    config = {"objective": entry.objective, "optimiser": {}, "seed": 0, "epochs": 0}
+    config = {"objective": entry.objective, "optimiser": {}, "seed": 0, "epochs": 0, "steps": 0}
     return ppgm.Fit(program, row.weights(), {}, {}, config)
 
 
