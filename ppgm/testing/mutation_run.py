@@ -157,7 +157,7 @@ def _run_mutant(copy: Path, mutant: Mutant) -> Outcome:
 def _pytest(copy: Path, tests: tuple[str, ...]) -> tuple[int, str]:
     # -B: no byte code, which a fault that keeps a file's size could outlive
     command = [sys.executable, "-B", "-m", "pytest", "-x", "-q", "--tb=line", "-p",
-               "no:cacheprovider", *tests]  # fmt: skip
+               "no:cacheprovider", "-m", "slow or not slow", *tests]  # fmt: skip
     single = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
     env = {**os.environ, "PYTHONPATH": str(copy), **dict.fromkeys(single, "1")}
     try:
