@@ -1,10 +1,10 @@
 """NumPyro as a host of ppgm; see `ppgm.host.Host`."""
 
 __all__ = [
-    "gradient_moments",
     "NAME",
     "OPS",
     "bind",
+    "gradient_moments",
     "initial",
     "kernel",
     "log_density",

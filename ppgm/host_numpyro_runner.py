@@ -12,6 +12,7 @@ import numpyro
 from jax import Array
 from numpyro import handlers
 
+from ppgm.errors import EstimatorError
 from ppgm.host_numpyro_keys import JaxRng
 from ppgm.host_numpyro_ops import OPS
 from ppgm.host_numpyro_ppl import support_values
@@ -107,6 +108,11 @@ class NumpyroRunner:
         self, side: str, values: Mapping[str, Array], *, observe: bool, particles: int = 1
     ) -> tuple[dict[str, Array], list[Term]]:
         """Runs one side with some values given: all its values, and its terms."""
+        if particles > 1 and not getattr(self.program.declaration, "broadcasts", False):
+            raise EstimatorError(
+                f"several draws of the {side} by itself need a program that broadcasts: write it "
+                "as a declaration with `broadcasts = True`, or use RWS(defensive=0)"
+            )
         if particles > 1:
             with numpyro.plate(PARTICLES, particles, dim=-1 - self.dims):
                 named, terms = self._wide().single(side, values, observe=observe)

@@ -1,10 +1,10 @@
 """Pyro as a host of ppgm; see `ppgm.host.Host`."""
 
 __all__ = [
-    "gradient_moments",
     "NAME",
     "OPS",
     "bind",
+    "gradient_moments",
     "initial",
     "kernel",
     "log_density",
@@ -24,7 +24,6 @@ from ppgm.host_pyro_answers import (
     kernel,
     log_density,
     log_weights,
-    relations,
     sample,
     trace,
     weigher,
@@ -34,6 +33,7 @@ from ppgm.host_pyro_native import PyroLoss as native
 from ppgm.host_pyro_ops import OPS
 from ppgm.host_pyro_ppl import bind
 from ppgm.host_pyro_probe import gradient_moments, probe
+from ppgm.host_pyro_relations import relations
 from ppgm.host_pyro_train import PyroTrainer as trainer
 
 NAME = "pyro"

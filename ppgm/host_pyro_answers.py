@@ -5,20 +5,18 @@ __all__ = [
     "kernel",
     "log_density",
     "log_weights",
-    "relations",
     "sample",
     "table_of",
     "trace",
     "weigher",
 ]
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pyro
 import torch
-from pyro.infer.inspect import get_model_relations
 from torch import Tensor
 
 from ppgm.host_pyro_loops import run_in_turn
@@ -193,51 +191,6 @@ def kernel(
         for _ in range(steps):
             value = runner.kernel(value)
         return to_numpy(value)
-
-
-def relations(source: Program, data: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Returns the edges (parent, child) between sites of the model, parameters among them."""
-    tensors = {k: to_tensor(v) for k, v in data.items()}
-    with pyro.get_param_store().scope(), torch.random.fork_rng(devices=[]):
-        found = get_model_relations(source.model, (), tensors, include_deterministic=True)
-    edges = {(p, c) for c, ps in found["sample_sample"].items() for p in ps if p != c}
-    return sorted(edges | set(_gradient_edges(source, data)))
-
-
-def _gradient_edges(source: Program, data: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Yields the edges from parameters and observed values, by the gradient of each site.
-
-    Pyro's own inspection sees neither the parameters of modules nor observed parents. All sites
-    have their values given, so that a gradient means a direct dependence.
-    """
-    tensors = {k: to_tensor(v) for k, v in data.items()}
-    with session(source, data, None, 0) as work, seeded_rng(0):
-        runner = PyroRunner(work, tensors)
-        with torch.no_grad():
-            sites = runner._run("model", {}, 1).sites
-        given = {n: m["value"].detach() for n, m in sites.items()}
-        own = work.groups["model"]
-        parents = {f"{n.split('$$$')[0]}/{n}": work.leaves.tensors[n] for n in own}
-        for name, msg in sites.items():
-            floating = given[name].is_floating_point() or source.declaration is not None
-            if kind_of(msg) == "observed" and floating:
-                given[name] = OPS.float(given[name]).clone().requires_grad_()
-                parents[f"{name}/"] = given[name]
-        for name, msg in runner._run("model", given, 1).sites.items():
-            implicit = kind_of(msg) == "deterministic"
-            value = msg["value"] if implicit else msg["fn"].log_prob(msg["value"])
-            yield from ((p, name) for p in _dependences(value, parents) if p != name)
-
-
-def _dependences(value: Tensor, parents: Mapping[str, Tensor]) -> Iterator[str]:
-    """Yields the parents, by the part of their keys before the slash, that a value depends on."""
-    if not parents or not value.requires_grad:
-        return
-    inputs = list(parents.values())
-    grads = torch.autograd.grad(value.sum(), inputs, allow_unused=True, retain_graph=True)
-    for key, grad in zip(parents, grads, strict=True):
-        if grad is not None:
-            yield key.split("/")[0]
 
 
 def weigher(source: Program, params: Mapping[str, np.ndarray], data: Mapping[str, Any]) -> Any:

@@ -38,6 +38,12 @@ def _grad(fn: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
         return torch.autograd.grad(fn(inputs).sum(), inputs, create_graph=True)[0]
 
 
+def _float(x: Any) -> Tensor:
+    # `as_tensor` would lose the provenance that Pyro follows from site to site
+    dtype = torch.get_default_dtype()
+    return x.to(dtype) if isinstance(x, Tensor) else torch.as_tensor(x, dtype=dtype)
+
+
 OPS = Ops(
     np=array_api_compat.torch,
     logsumexp=torch.logsumexp,
@@ -51,6 +57,6 @@ OPS = Ops(
     ),
     stop_gradient=torch.Tensor.detach,
     sum=_sum,
-    float=lambda x: torch.as_tensor(x, dtype=torch.get_default_dtype()),
+    float=_float,
     grad=_grad,
 )

@@ -12,6 +12,7 @@ import pyro
 import torch
 from torch import Tensor
 
+from ppgm.errors import EstimatorError
 from ppgm.host_pyro_loops import broadcasts, pair_in_turn
 from ppgm.host_pyro_ops import OPS, to_tensor
 from ppgm.host_pyro_ppl import TorchRng, WholePlate, support_values
@@ -206,6 +207,11 @@ class PyroRunner:
         self, side: str, values: Mapping[str, Tensor], *, observe: bool, particles: int = 1
     ) -> tuple[dict[str, Tensor], list[Term]]:
         """Runs one side with some values given: all its values, and its terms."""
+        if particles > 1 and not self.broadcasts():
+            raise EstimatorError(
+                f"several draws of the {side} by itself need a program that broadcasts: write it "
+                "as a declaration with `broadcasts = True`, or use RWS(defensive=0)"
+            )
         data = {**self.data, **_in(values, self.data)}
         run = self._run(side, values, particles, observe=observe, data=data)
         terms = _terms_of(run, side, self.dims) if observe else []

@@ -5,11 +5,14 @@ row of a bigger batch, which stands for as many data as the guide gives it proba
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pytest
 
+import ppgm
+from ppgm.errors import EstimatorError
 from ppgm.inference import (
     CUBO,
     ELBO,
@@ -411,3 +414,48 @@ def test_cubo_trains_the_guide_alone(host: str, rng: np.random.Generator) -> Non
     got = expectation(program(NET, host), NET, params, x, CUBO(2.0, 2), 2)
     wanted = {n: -g for n, g in exact(params, x, 2, -1.0).items() if "encoder" in n}
     assert_same(got.grads, wanted)
+
+
+def test_influences_survive_copies_that_lose_their_provenance() -> None:
+    """Pyro follows values through torch functions, and not through every copy of them."""
+    pyro, torch = pytest.importorskip("pyro"), pytest.importorskip("torch")
+
+    def draw(logits: Any) -> Any:
+        return pyro.sample("h", pyro.distributions.Bernoulli(logits=logits))
+
+    def model(x: Any) -> None:
+        with pyro.plate("data", len(x)):
+            copied = torch.from_numpy(draw(torch.zeros(())).numpy().copy())
+            pyro.sample("x", pyro.distributions.Normal(copied, 1.0), obs=x)
+
+    def guide(x: Any) -> None:
+        with pyro.plate("data", len(x)):
+            draw(pyro.param("l", torch.zeros(())) + 0 * x)
+
+    run, data = ppgm.Program(model, guide, host="pyro"), {"x": np.array([0.1, 0.2])}
+    found = with_influences(run.sites(data), run, data).influences
+    assert found == {"h": {("guide", "h"), ("model", "h"), ("model", "x")}}
+
+
+def test_a_dream_that_the_guide_cannot_see_is_refused(host: str) -> None:
+    """The data call the observed site by another name."""
+    run, data = ppgm.program(Renamed(), host=host), {"rows": np.array([0.1, 0.2])}
+    with pytest.raises(EstimatorError, match="'x' by another name"):
+        probe(run, {}, data, WakeSleep())
+
+
+@dataclass(frozen=True)
+class Renamed:
+    """z ~ N(0, 1), x | z ~ N(z, 1), with the data under the name "rows"."""
+
+    broadcasts = True
+
+    def model(self, ppl: Any, rows: Any = None) -> None:
+        with ppl.plate("data", rows):
+            z = ppl.sample("z", ppl.distributions.Normal(ppl.np.zeros(()), 1.0))
+            ppl.sample("x", ppl.distributions.Normal(z, 1.0), obs=rows)
+
+    def guide(self, ppl: Any, rows: Any) -> None:
+        b = ppl.param("b", np.array(0.3))
+        with ppl.plate("data", rows):
+            ppl.sample("z", ppl.distributions.Normal(b * rows, 1.0))

@@ -24,6 +24,7 @@ from ppgm.models import SBN
 from ppgm.probes import probe
 from ppgm.testing import differences
 from ppgm.testing import weights as naive
+from tests.test_oracles_sbn import Mixed
 
 TOLERANCE = 1e-9
 
@@ -36,6 +37,8 @@ class Line:
     """z ~ N(0, 1), x | z ~ N(a z, 0.5); q(z | x) = N(b x, exp(c))."""
 
     broadcasts = True
+    slope: float = 0.4
+    log_scale: float = -0.3
 
     def model(self, ppl: Any, x: Any = None) -> None:
         a = ppl.param("a", np.array(0.9))
@@ -44,7 +47,10 @@ class Line:
             ppl.sample("x", ppl.distributions.Normal(a * z, 0.5), obs=x)
 
     def guide(self, ppl: Any, x: Any) -> None:
-        b, c = ppl.param("b", np.array(0.4)), ppl.param("c", np.array(-0.3))
+        b, c = (
+            ppl.param("b", np.array(self.slope)),
+            ppl.param("c", np.array(self.log_scale)),
+        )
         with ppl.plate("data", x):
             ppl.sample("z", ppl.distributions.Normal(b * x, ppl.np.exp(c)))
 
@@ -220,6 +226,15 @@ def test_disarm_is_arm_without_its_noise(host: str, rng: np.random.Generator) ->
         if both[0] != both[1]:  # where they are equal the difference of their weights is zero
             wanted = pair_coefficients(logit, grid[here][:1], "disarm")
             np.testing.assert_allclose(arm[here].mean(), wanted[0], atol=1e-5)
+
+
+def test_bits_that_depend_on_another_draw_are_refused(host: str) -> None:
+    """Both of a pair would have the logits of one draw, and their weights those of two."""
+    run = ppgm.program(Mixed(), host=host)
+    with pytest.raises(EstimatorError, match="'h' of the guide is drawn given site 'z'"):
+        ppgm.fit(run, {"x": np.array([0.1, 0.4])}, DisARM(), steps=1, progress=False)
+    with pytest.raises(EstimatorError, match="not known of this table"):
+        DisARM().check(run.sites({"x": np.array([0.1, 0.4])}))
 
 
 def test_antithetic_bits_of_two_layers_are_refused(host: str) -> None:

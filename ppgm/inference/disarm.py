@@ -6,7 +6,7 @@ r"""ARM and DisARM: antithetic pairs of bits.
         [b \ne \tilde b] \, \sigma(|l|)\Big] = E\big[(f(\tilde b) - f(b)) (u - \tfrac{1}{2})\big]
 
 The first form (DisARM) is the second (ARM) with the noise u integrated out given the pair. All
-bits of the guide are flipped together, so no bit may depend on another one's draw.
+bits of the guide are flipped together, so no bit may depend on another draw of the guide.
 
 References:
     | ARM: Augment-REINFORCE-Merge Gradient for Stochastic Binary Networks (Yin & Zhou, 2019)
@@ -18,7 +18,7 @@ References:
 __all__ = ["ARM", "Antithetic", "DisARM", "pair_coefficients"]
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from ppgm.errors import ArgumentError, EstimatorError
 from ppgm.inference.family import AbstractFamily
@@ -75,7 +75,7 @@ class Antithetic(AbstractGradient):
         return value + (stop(log_w[:half] - log_w[half:]) * weights.score).mean(0)
 
     def check(self, table: SiteTable, of: AnyBound) -> None:
-        """Checks that the scored sites are bits, none of which depends on another one's draw."""
+        """Checks that the scored sites are bits, none of which depends on another draw."""
         scored = [s for s in table.select("guide", "latent") if not s.reparameterised]
         if not scored:
             raise EstimatorError(
@@ -88,19 +88,20 @@ class Antithetic(AbstractGradient):
                     f"site '{site.name}' is {site.distribution}: {of.title} is for Bernoulli "
                     "sites; use VIMCO, RLOO, NVIL"
                 )
-        if table.influences is None and len(scored) > 1:
+        latent = table.select("guide", "latent")
+        if table.influences is None and len(latent) > 1:
             raise EstimatorError(
-                f"sites {[s.name for s in scored]} are all bits, and whether one is drawn given "
+                f"the guide draws {[s.name for s in latent]}, and whether one is drawn given "
                 f"another is not known of this table: {of.title} needs `ppgm.influences`"
             )
         names, reach = {s.name for s in scored}, table.influences or {}
-        for site in scored:
+        for site in latent:  # a pair shares its logits, and so all that they are computed from
             later = sorted({n for side, n in reach.get(site.name, ()) if side == "guide"} & names)
             below = [n for n in later if n != site.name]
             if below:
                 raise EstimatorError(
                     f"site '{below[0]}' of the guide is drawn given site '{site.name}': "
-                    f"{of.title} flips all bits together, so none may depend on another; use "
+                    f"{of.title} flips all bits together, so none may depend on another draw; use "
                     "VIMCO, RLOO, NVIL"
                 )
         if of.order != 1 or of.particles % 2 or of.enumerate:
@@ -128,6 +129,8 @@ class DisARM(AbstractFamily):
 
     LEAST = 2, ": they are drawn in pairs"
 
+    KIND: ClassVar[Literal["disarm", "arm"]] = "disarm"
+
     @property
     def order(self) -> float:
         """The ELBO's order."""
@@ -136,30 +139,18 @@ class DisARM(AbstractFamily):
     @property
     def estimator(self) -> AbstractGradient:
         """Antithetic pairs."""
-        return Antithetic("disarm")
+        return Antithetic(self.KIND)
 
 
 @dataclass(frozen=True)
-class ARM(AbstractFamily):
+class ARM(DisARM):
     """Evidence lower bound by antithetic pairs of bits, the noise kept.
 
     Args:
         particles: Number of draws K, even: K / 2 pairs.
     """
 
-    particles: int = 2
-
-    LEAST = 2, ": they are drawn in pairs"
-
-    @property
-    def order(self) -> float:
-        """The ELBO's order."""
-        return 1.0
-
-    @property
-    def estimator(self) -> AbstractGradient:
-        """Antithetic pairs."""
-        return Antithetic("arm")
+    KIND = "arm"
 
 
 def draw_pair(logits: Array, uniform: Array) -> tuple[Array, Array]:

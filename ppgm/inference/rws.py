@@ -137,6 +137,13 @@ def wake_rows(log_w: Array, weights: Weights, wake: float) -> Array:
 def asleep(view: View) -> Array:
     """Is zero; its gradient is minus that of log q at a draw of the model, per datum."""
     stop = view.ops.stop_gradient
+    for site in view.table.select("model", "observed"):
+        if site.name not in view.data:
+            raise EstimatorError(
+                f"the data call observed site '{site.name}' by another name ({sorted(view.data)}):"
+                " the sleep phase cannot show the guide a dream of it; name the argument "
+                f"'{site.name}'"
+            )
     dream = {name: stop(value) for name, value in view.dream().values.items()}
     log_q = view.log_guide(dream)
     return view.mean(stop(log_q) - log_q)

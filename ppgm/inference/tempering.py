@@ -5,8 +5,8 @@ r"""Tempered weights: annealed divergences, weights of sites, free bits.
         + \sum_{z} \beta\, c_z\, g_z \big(\log p(z | \cdot) - \log q(z | \cdot)\big)
 
 over observed sites x and latent sites z, with weights c, the divergence's weight beta, and gates
-:math:`g_z = [\mathrm{KL}_z > \lambda]`: a site whose mean divergence is below its free bits has
-no gradient from it, which is the gradient of :math:`\max(\lambda, \mathrm{KL}_z)`.
+:math:`g_z = [\mathrm{KL}_z > \lambda]`: a site whose mean divergence over the batch is below its
+free bits has no gradient from it, which is the gradient of :math:`\max(\lambda, \mathrm{KL}_z)`.
 
 References:
     | beta-VAE (Higgins et al., 2017), https://openreview.net/forum?id=Sy2fzU9gl
@@ -81,6 +81,13 @@ class Tempering(NamedTuple):
                     f"{name}: site_weights names '{site}', and the model's sites are "
                     f"{sorted(known)}{did_you_mean(site, known)}"
                 )
+        helpers = table.select("guide", "auxiliary")
+        if helpers and (self.free_bits or self.site_weights):
+            raise EstimatorError(
+                f"{name}: the guide draws the latents together, from '{helpers[0].name}': a "
+                "single one has no divergence of its own for free_bits and site_weights; leave "
+                "them out"
+            )
         scored = any(not s.reparameterised for s in table.select("guide", "latent"))
         if self.active and scored and not table.rows:
             raise EstimatorError(

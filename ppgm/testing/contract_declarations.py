@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from ppgm.graphs import equal, graph
 from ppgm.host import load
 from ppgm.inference import ELBO, GAN, ContrastiveDivergence, Quantisation, Reconstruction
 from ppgm.inference.objective import AbstractBound, AbstractObjective
+from ppgm.influences import with_influences
 from ppgm.probes import probe
 from ppgm.programs import Program, program
 from ppgm.rows import row_count, take
@@ -125,8 +127,17 @@ def _same_densities(runs: list[Program], data: Data) -> None:
         agree(objective, runs, params, data, values)
 
 
+def _same_relations(runs: list[Program], data: Data) -> None:
+    """The graph, and what each draw of the guide can change: local signals rest on it."""
+    found = [with_influences(run.sites(data), run, data).influences for run in runs]
+    require(found[0] == found[1], f"what draws can change differs: {found[0]} and {found[1]}")
+    differences = equal(*(graph(run, data) for run in runs))
+    require(not differences, f"the graphs differ: {differences}")
+
+
 _BETWEEN = {
     "has the same sites on both hosts": _same_sites,
+    "has the same graph on both hosts": _same_relations,
     "has the same initial weights on both hosts": _same_parameters,
     "has the same densities and gradients on both hosts": _same_densities,
 }

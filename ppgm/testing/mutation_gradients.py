@@ -196,6 +196,22 @@ GRADIENTS = (
         NVIL,
     ),
     Mutant(
+        "edges of copied draws not asked for",
+        "M3",
+        "ppgm/host_pyro_relations.py",
+        "        edges |= {*_changes(runner, sites, given)}\n",
+        "",
+        _tests("oracles_gradients", "influences_survive_copies_that_lose_their_provenance"),
+    ),
+    Mutant(
+        "pairs of bits that share another draw",
+        "M3",
+        "ppgm/inference/disarm.py",
+        "for site in latent:",
+        "for site in scored:",
+        _tests("oracles_paths", "bits_that_depend_on_another_draw_are_refused"),
+    ),
+    Mutant(
         "signals of the guide with the model's sign",
         "M3",
         "ppgm/inference/signals.py",
