@@ -16,7 +16,8 @@ References:
 """
 
 import argparse
-from typing import Any
+from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 
@@ -27,6 +28,14 @@ from ppgm.models import M2
 from ppgm.optimisers import Adam
 
 
+class Result(NamedTuple):
+    """Accuracy on the test rows, in %, and the bound of the last epoch."""
+
+    name: str
+    accuracy: float
+    bound: float
+
+
 def split(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
     """Returns labels with all but `count` of them, as many of each class, replaced by -1."""
     rng, classes = np.random.default_rng(seed), np.unique(labels)
@@ -35,6 +44,34 @@ def split(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
     y = np.full(len(labels), -1)
     y[np.concatenate(kept)] = labels[np.concatenate(kept)]
     return y
+
+
+def compare(
+    x: np.ndarray, labels: np.ndarray, test: np.ndarray, test_labels: np.ndarray, *, count: int,
+    epochs: int, host: str, net: M2, seed: int = 0,
+) -> Iterator[Result]:  # fmt: skip
+    """Trains on `count` labels and all the rows; yields the accuracy on the test rows, in %."""
+    from sklearn.linear_model import LogisticRegression
+
+    y = split(labels, count, seed)
+    known = y >= 0
+    plain = LogisticRegression(max_iter=5000).fit(x[known], y[known])
+    yield Result("logistic regression", 100 * float(plain.score(test, test_labels)), np.nan)
+
+    weight = 0.1 * len(y) / count
+    objectives = {
+        "bound, y summed over": ELBO(enumerate=("y",)),
+        "and class loss": SemiSupervised(ELBO(enumerate=("y",)), weight=weight),
+        "and class loss, y drawn": SemiSupervised(ELBO(), weight=weight),
+        "the same by RLOO-4": SemiSupervised(ELBO(4, gradient="rloo"), weight=weight),
+    }
+    for name, objective in objectives.items():
+        fit = ppgm.fit(
+            ppgm.program(net, host=host), {"x": x, "y": y}, objective, epochs=epochs,
+            batch_size=100, optimiser=Adam(1e-3), seed=seed, progress=False,
+        )  # fmt: skip
+        found = ppgm.predict(fit, {"x": test}, site="y").most_probable
+        yield Result(name, 100 * float(np.mean(found == test_labels)), fit.history["bound"][-1])
 
 
 def main() -> None:
@@ -50,34 +87,19 @@ def main() -> None:
     parser.add_argument("--smoke", action="store_true", help="one epoch of each")
     args = parser.parse_args()
 
-    from sklearn.linear_model import LogisticRegression
-
     data = ppgm.data.load(args.data, folder=args.folder)
-    x, labels = data.train["x"][: args.rows], data.train_labels[: args.rows]
-    y = split(labels, args.labels, args.seed)
-    known, size = y >= 0, x.shape[1]
-    plain = LogisticRegression(max_iter=5000).fit(x[known], y[known])
-    accuracy = plain.score(data.test["x"], data.test_labels)
-    rows: list[Any] = [("logistic regression", tables.number(100 * accuracy, 1), "")]
-
-    weight = 0.1 * len(y) / args.labels
-    objectives = {
-        "bound, y summed over": ELBO(enumerate=("y",)),
-        "and class loss": SemiSupervised(ELBO(enumerate=("y",)), weight=weight),
-        "and class loss, y drawn": SemiSupervised(ELBO(), weight=weight),
-        "the same by RLOO-4": SemiSupervised(ELBO(4, gradient="rloo"), weight=weight),
-    }
+    assert data.train_labels is not None
+    assert data.test_labels is not None
+    x, size = data.train["x"][: args.rows], data.train["x"].shape[1]
     net = M2(size, 10, 20 if size < 100 else 50, hidden=(200,) if size < 100 else (500,))
-    for name, objective in objectives.items():
-        fit = ppgm.fit(
-            ppgm.program(net, host=args.host), {"x": x, "y": y}, objective,
-            epochs=1 if args.smoke else args.epochs, batch_size=100, optimiser=Adam(1e-3),
-            seed=args.seed,
-        )  # fmt: skip
-        found = ppgm.predict(fit, {"x": data.test["x"]}, site="y").most_probable
-        share = 100 * float(np.mean(found == data.test_labels))
-        rows.append((name, tables.number(share, 1), tables.number(fit.history["bound"][-1])))
-    print(tables.text(("trained by", "accuracy, %", "bound"), rows))
+    runs = compare(
+        x, data.train_labels[: args.rows], data.test["x"], data.test_labels, count=args.labels,
+        epochs=1 if args.smoke else args.epochs, host=args.host, net=net, seed=args.seed,
+    )  # fmt: skip
+    rows = []
+    for run in runs:
+        rows.append((run.name, tables.number(run.accuracy, 1), tables.number(run.bound)))
+        print(tables.text(("trained by", "accuracy, %", "bound"), rows), "\n", flush=True)
 
 
 if __name__ == "__main__":

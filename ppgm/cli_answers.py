@@ -214,6 +214,7 @@ def _facts(evidence: "Evidence") -> dict[str, Any]:
         "rows": len(evidence.log_likelihood),
         "particles": evidence.particles,
         "rows_with_bad_k_hat": unreliable(evidence),
+        "elbo": None if evidence.elbo is None else float(evidence.elbo.mean()),
         "exact": None if evidence.exact is None else float(evidence.exact.mean()),
     }
 

@@ -20,6 +20,8 @@ SUMMARIES = {
     "mnist": "70000 hand-written digits of 28 x 28 pixels, from files or OpenML",
     "fashion-mnist": "70000 clothes of 28 x 28 pixels, from files or OpenML",
     "mnist-static": "MNIST's fixed binarisation, from a file",
+    "dna": "3186 splice junctions of 180 bits, from a file",
+    "mushrooms": "8124 mushrooms, 112 bits of traits, from a file",
     "two-moons": "two interleaving half circles in the plane",
     "ring": "8 Gaussians on a circle, with modes to count",
     "grid": "25 Gaussians on a lattice, with modes to count",

@@ -56,6 +56,8 @@ class Evidence(NamedTuple):
             particles is usable; NaN likewise.
         exact: The exact log p(x) where the model has it, ``(N,)``, or None.
         particles: Number of draws K.
+        elbo: The evidence lower bound of each row by the same draws, ``(N,)``: the mean of its
+            log weights; None without draws.
     """
 
     log_likelihood: np.ndarray
@@ -64,6 +66,7 @@ class Evidence(NamedTuple):
     k_hat: np.ndarray
     exact: np.ndarray | None
     particles: int
+    elbo: np.ndarray | None = None
 
     @property
     def mean(self) -> float:
@@ -98,6 +101,8 @@ class Evidence(NamedTuple):
             f"k-hat: median {np.median(self.k_hat):.2f}, above {limit} in {bad} of {rows} rows"
             + (": more particles, or a better guide, before trusting them" if bad else ""),
         ]
+        if self.elbo is not None:
+            lines.insert(1, f"ELBO = {self.elbo.mean():.3f}, by the same draws")
         if self.exact is not None:
             exact, gap = self.exact.mean(), self.exact.mean() - self.mean
             lines.append(f"exact log p(x) = {exact:.3f}, above the estimate by {gap:.3f}")
@@ -155,7 +160,7 @@ def evaluate(
         log_w = _log_weights(fit, table, arrays, particles, chunk, seed)
     value, error = diagnostics.log_mean_exp(log_w)
     k_hat, ess = diagnostics.pareto_k(log_w), diagnostics.ess(log_w)
-    return Evidence(value, error, ess, k_hat, exact, particles)
+    return Evidence(value, error, ess, k_hat, exact, particles, log_w.mean(0))
 
 
 def _exact(fit: Fit, table: SiteTable, data: Mapping[str, Any]) -> tuple[np.ndarray | None, str]:

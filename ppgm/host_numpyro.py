@@ -24,7 +24,6 @@ from ppgm.host_numpyro_answers import (
     kernel,
     log_density,
     log_weights,
-    relations,
     sample,
     trace,
     weigher,
@@ -34,6 +33,7 @@ from ppgm.host_numpyro_native import NumpyroLoss as native
 from ppgm.host_numpyro_ops import OPS
 from ppgm.host_numpyro_ppl import bind
 from ppgm.host_numpyro_probe import gradient_moments, probe
+from ppgm.host_numpyro_relations import relations
 from ppgm.host_numpyro_train import NumpyroTrainer as trainer
 
 NAME = "numpyro"

@@ -5,7 +5,6 @@ __all__ = [
     "kernel",
     "log_density",
     "log_weights",
-    "relations",
     "sample",
     "table_of",
     "trace",
@@ -21,9 +20,7 @@ import numpy as np
 import numpyro
 from jax import Array
 from jax.core import Tracer
-from numpyro import handlers
 from numpyro.distributions import constraints
-from numpyro.infer.inspect import get_model_relations
 
 from ppgm.host_numpyro_keys import JaxRng
 from ppgm.host_numpyro_ops import OPS, to_array, to_numpy
@@ -35,6 +32,7 @@ from ppgm.host_numpyro_run import (
     kind_of,
     open_setup,
     plates_of,
+    refuse_mutable,
     run,
     to_term,
 )
@@ -97,6 +95,8 @@ def table_of(
     """Returns the site table of a program under `jax.jit`, and its number of plate axes."""
     setup = Setup(program, params, {}, {"model": (), "guide": ()}, 0)
     sides = _trace_sides(setup, data, key, {}, args)
+    for side, sites in sides.items():
+        refuse_mutable(sites, side)
     records = {s: _records(v, setup, s, finite=False) for s, v in sides.items()}
     table = tabulate(records["model"], records.get("guide"), data, row_count(data))
     return table, max([0, *(-p.dim for p in table.plates.values())])
@@ -220,19 +220,6 @@ def kernel(
 
     carry = (to_array(np.asarray(start, float)), jax.random.key(seed))
     return to_numpy(jax.jit(lambda c: jax.lax.fori_loop(0, steps, body, c))(carry)[0])
-
-
-def relations(source: Program, data: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Returns the edges (parent, child) between sites of the model, parameters among them."""
-    arrays = {k: to_array(v) for k, v in data.items()}
-    setup = open_setup(source, data)
-    model = handlers.substitute(source.model, data=setup.params)
-    found = get_model_relations(handlers.seed(model, 0), (), arrays)
-    edges = [(p, c) for c, ps in found["sample_sample"].items() for p in ps if p != c]
-    edges += [
-        (p.removesuffix("$params"), c) for c, ps in found["sample_param"].items() for p in ps
-    ]
-    return sorted(set(edges))
 
 
 def _trace_sides(

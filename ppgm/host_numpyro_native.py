@@ -7,16 +7,15 @@ from typing import Any
 
 import jax
 from jax import Array
-from numpyro.infer import ELBO
+from numpyro.infer import ELBO, SVI
 
-from ppgm.checking import check_program
-from ppgm.host_numpyro_answers import table_of
-from ppgm.host_numpyro_keys import JaxRng
-from ppgm.host_numpyro_runner import NumpyroRunner
-from ppgm.inference.objective import AbstractObjective, check_native
-from ppgm.layouts import make_layout, subsampled_plates, total_rows
+from ppgm.errors import EstimatorError
+from ppgm.host_numpyro_native_guide import KEPT, NumpyroGuide, after, before
+from ppgm.host_numpyro_native_view import open_program
+from ppgm.inference.native import check_native, keeps, names_of, place_of
+from ppgm.inference.objective import AbstractObjective
+from ppgm.influences import Reach
 from ppgm.programs import Program
-from ppgm.views import View
 
 
 class NumpyroLoss(ELBO):
@@ -26,7 +25,7 @@ class NumpyroLoss(ELBO):
     it by ``size / subsample_size`` outside any logarithm.
 
     Args:
-        objective: An objective with one player and no networks or state of its own.
+        objective: An objective with one player, which trains model and guide.
     """
 
     can_infer_discrete = True
@@ -35,6 +34,23 @@ class NumpyroLoss(ELBO):
         check_native(objective)
         super().__init__(num_particles=getattr(objective, "particles", 1))
         self.objective = objective
+        self._reach = Reach()
+
+    def guide(
+        self, model: Callable[..., Any], guide: Callable[..., Any], seed: int = 0
+    ) -> Callable[..., Any]:
+        """Returns the guide with a place for what the objective owns; see `NumpyroGuide`.
+
+        It is the guide itself if the objective owns nothing.
+
+        Args:
+            model: The model that SVI is given too.
+            guide: The guide.
+            seed: Seed of the initial weights of the objective's networks.
+        """
+        if not keeps(self.objective):
+            return guide
+        return NumpyroGuide(self.objective, Program(model, guide, "numpyro"), self._reach, seed)
 
     def loss_with_mutable_state(
         self,
@@ -45,13 +61,45 @@ class NumpyroLoss(ELBO):
         *args: Any,
         **kwargs: Any,
     ) -> dict[str, Any]:
-        """Returns the loss; programs with mutable state are refused elsewhere."""
-        program = Program(model, guide, "numpyro")
+        """Returns the loss, and what the guide keeps after the step."""
+        place = place_of(self.objective, guide, NumpyroGuide)
+        inner = guide.guide if isinstance(guide, NumpyroGuide) else guide
+        program, params = Program(model, inner, "numpyro"), dict(param_map)
         first, second = jax.random.split(rng_key)
-        table, dims = table_of(program, param_map, first, kwargs, args)
-        check_program(table)
-        self.objective.check(table, subsampled_plates(table, minibatch=False))
-        runner = NumpyroRunner(program, param_map, JaxRng(second), kwargs, dims, args=args)
-        view = View(runner, table, make_layout(table, dims), total=total_rows(table, None))
+        kept = params.pop(KEPT, None)
+        opened = open_program(self.objective, program, params, first, args, kwargs, self._reach)
+        if place is None:
+            view = opened.view(second)
+        else:
+            self._check_step(kept)
+            opened = opened.with_nets(params)
+            view = opened.view(second, *before(opened, kept, jax.random.fold_in(first, 1)))
         loss = self.objective(view, self.objective.players[0].name) * view.total
-        return {"loss": loss, "mutable_state": None}
+        if place is not None and kept is not None:
+            kept = after(kept, view, loss)
+        return {"loss": loss, "mutable_state": None if kept is None else {KEPT: kept}}
+
+    def evaluate(self, svi: SVI, svi_state: Any, *args: Any, **kwargs: Any) -> Array:
+        """Returns what ``svi.evaluate(svi_state, ...)`` does, at the step that SVI has come to.
+
+        NumPyro's own does not hand a loss what the guide keeps.
+
+        Args:
+            svi: The SVI.
+            svi_state: Its state.
+            args: Arguments of model and guide.
+            kwargs: Keyword arguments of model and guide.
+        """
+        key = jax.random.split(svi_state.rng_key)[1]
+        params = {**svi.get_params(svi_state), **(svi_state.mutable_state or {})}
+        options = {**kwargs, **svi.static_kwargs}
+        found = self.loss_with_mutable_state(key, params, svi.model, svi.guide, *args, **options)
+        return found["loss"]
+
+    def _check_step(self, kept: Any) -> None:
+        if kept is None and self.objective.scheduled:
+            names = names_of(self.objective, lambda term: term.scheduled)
+            raise EstimatorError(
+                f"{names} follows a schedule, and NumPyro's SVI.evaluate "
+                "does not tell a loss the step: write loss.evaluate(svi, state, ...)"
+            )

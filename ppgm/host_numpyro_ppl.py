@@ -22,6 +22,7 @@ from numpyro.distributions import constraints
 
 from ppgm.errors import ArgumentError
 from ppgm.host_numpyro_keys import JaxRng
+from ppgm.host_numpyro_one_hot import OneHotCategorical
 from ppgm.host_numpyro_ops import OPS
 from ppgm.nets_equinox import build
 from ppgm.ppl import plate_size
@@ -58,6 +59,7 @@ def _bernoulli(
 DISTRIBUTIONS = SimpleNamespace(**{name: getattr(dist, name) for name in dist.__all__})
 DISTRIBUTIONS.Bernoulli = _bernoulli
 DISTRIBUTIONS.BernoulliLogits = BernoulliLogits
+DISTRIBUTIONS.OneHotCategorical = OneHotCategorical
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ __all__ = [
     "is_auxiliary",
     "open_setup",
     "plates_of",
+    "refuse_mutable",
     "run",
     "to_term",
     "unconstrain",
@@ -37,10 +38,11 @@ from numpyro.primitives import Messenger
 
 from ppgm.errors import ModelError
 from ppgm.host_numpyro_keys import JaxRng, Seed
+from ppgm.host_numpyro_one_hot import OneHotCategorical
 from ppgm.host_numpyro_ops import to_array, to_numpy
 from ppgm.host_numpyro_ppl import base_of
 from ppgm.programs import Program, seeded
-from ppgm.relaxations import relaxed_bits
+from ppgm.relaxations import relaxed_bits, relaxed_one_hot
 from ppgm.sites import Plate
 from ppgm.terms import PLAIN, Ask, Term
 
@@ -99,7 +101,7 @@ class Detach(Messenger):
 
 
 class Relax(Messenger):
-    """Draws relaxed bits in place of exact ones.
+    """Draws relaxed bits and one-hot vectors in place of exact ones.
 
     Args:
         call: The program.
@@ -120,12 +122,14 @@ class Relax(Messenger):
             return
         logits = whole_logits(msg["fn"])
         noise = self.rng.uniform(logits.shape)
-        msg["value"] = relaxed_bits(logits, noise, self.temperature, hard=self.hard)
+        relax = relaxed_bits if _is_bits(msg["fn"]) else relaxed_one_hot
+        msg["value"] = relax(logits, noise, self.temperature, hard=self.hard)
 
 
 def can_relax(msg: Any) -> bool:
-    """Tells a draw of bits; NumPyro has no one-hot vectors."""
-    return kind_of(msg) == "latent" and _is_bits(msg["fn"])
+    """Tells a draw of bits or of a one-hot vector."""
+    vector = isinstance(base_of(msg["fn"]), OneHotCategorical)
+    return kind_of(msg) == "latent" and (vector or _is_bits(msg["fn"]))
 
 
 def _is_bits(fn: Any) -> bool:
@@ -265,7 +269,7 @@ def _find(own: Program, key: Array, data: Mapping[str, Any]) -> Setup:
     for side in ("guide", "model"):
         call = getattr(own, side)
         sites = {} if call is None else run(call, found, rng, data, values=values)
-        _refuse_mutable(sites, side)
+        refuse_mutable(sites, side)
         mine = {n: s for n, s in sites.items() if s["type"] == "param"}
         found |= {n: s["value"] for n, s in mine.items()}
         constraints |= {n: s["kwargs"].get("constraint") for n, s in mine.items()}
@@ -275,7 +279,12 @@ def _find(own: Program, key: Array, data: Mapping[str, Any]) -> Setup:
     return Setup(own, found, constraints, groups, dims)
 
 
-def _refuse_mutable(sites: Mapping[str, Any], side: str) -> None:
+def refuse_mutable(sites: Mapping[str, Any], side: str) -> None:
+    """Checks that a side keeps no state of its own.
+
+    Raises:
+        ModelError: Names the state, and what to use instead.
+    """
     for name, site in sites.items():
         if site["type"] == "mutable":
             raise ModelError(

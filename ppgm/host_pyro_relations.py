@@ -6,9 +6,10 @@ dtype=...)``) or leaves torch for a while. So every site is also asked by its nu
 values of all others held, what it depends on gives it a gradient, or changes it when it changes.
 """
 
-__all__ = ["relations"]
+__all__ = ["relations", "relations_in_use"]
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import pyro
@@ -30,17 +31,46 @@ def relations(source: Program, data: Mapping[str, Any]) -> list[Edge]:
     """Returns the edges (parent, child) between sites of the model, parameters among them."""
     tensors = {k: to_tensor(v) for k, v in data.items()}
     with pyro.get_param_store().scope(), torch.random.fork_rng(devices=[]):
-        found = get_model_relations(source.model, (), tensors, include_deterministic=True)
-    edges = {(p, c) for c, ps in found["sample_sample"].items() for p in ps if p != c}
+        edges = _followed(source.model, (), tensors)
     with session(source, data, None, 0) as work, seeded_rng(0):
         runner = PyroRunner(work, tensors)
-        with torch.no_grad():
-            sites = runner._run("model", {}, 1).sites
-        given = {n: m["value"].detach() for n, m in sites.items()}
-        observed = source.declaration is not None
-        edges |= {*_gradient_edges(runner, sites, given, observed=observed)}
-        edges |= {*_changes(runner, sites, given)}
+        edges |= _asked(runner, observed=source.declaration is not None)
     return sorted(edges)
+
+
+def relations_in_use(
+    program: Program, args: tuple[Any, ...], data: Mapping[str, Any]
+) -> dict[str, list[Edge]]:
+    """Returns the edges between the sites of each side of a program that Pyro's own SVI runs.
+
+    The parameters stay where they are, in Pyro's store. The handlers around, SVI's own among
+    them, see nothing of it: values that are followed are no parameters to an optimiser.
+    """
+    edges = {}
+    with pyro.poutine.block(), torch.random.fork_rng(devices=[]), torch.enable_grad():
+        for side in ("model", "guide"):
+            alone = replace(program, model=getattr(program, side), guide=None)
+            runner = PyroRunner(None, dict(data), alone, args)
+            found = _followed(alone.model, args, dict(data)) | _asked(runner, observed=False)
+            edges[side] = sorted(found)
+    return edges
+
+
+def _followed(call: Callable[..., Any], args: tuple[Any, ...], data: dict[str, Any]) -> set[Edge]:
+    """Returns the edges between sites that Pyro's own inspection follows."""
+    found = get_model_relations(call, args, data, include_deterministic=True)
+    return {(p, c) for c, ps in found["sample_sample"].items() for p in ps if p != c}
+
+
+def _asked(runner: PyroRunner, *, observed: bool) -> set[Edge]:
+    """Returns the edges that the numbers of the sites tell of; for `observed` see below."""
+    with torch.no_grad():
+        run = runner._run("model", {}, 1)
+    # a plate that drew other rows would change everything in it
+    given = {n: m["value"].detach() for n, m in run.sites.items()} | run.subsamples
+    edges = {*_gradient_edges(runner, run.sites, given, observed=observed)}
+    edges |= {*_changes(runner, run.sites, given)}
+    return edges
 
 
 class _Held(Messenger):
@@ -103,8 +133,12 @@ def _changes(
 
 
 def _parameters(runner: PyroRunner) -> dict[str, list[Tensor]]:
-    """Returns the model's unconstrained parameters, those of a network together."""
-    assert runner.work is not None
+    """Returns the model's unconstrained parameters, those of a network together.
+
+    Those in Pyro's own store are left alone.
+    """
+    if runner.work is None:
+        return {}
     found: dict[str, list[Tensor]] = {}
     for name in runner.work.groups["model"]:
         found.setdefault(name.split("$$$")[0], []).append(runner.work.leaves.tensors[name])

@@ -117,6 +117,7 @@ class PyroRunner:
         forced: Values of the guide's sites, ``(K, *batch, *event)``, in place of draws.
         noise: Standard normal noise of its Gaussian sites, likewise.
         known: What is known of programs' `broadcasts`; by default the session's.
+        nets: Networks that the objective owns; by default the session's.
     """
 
     ops = OPS
@@ -132,9 +133,11 @@ class PyroRunner:
         forced: Mapping[str, Tensor] | None = None,
         noise: Mapping[str, Tensor] | None = None,
         known: dict[Any, bool] | None = None,
+        nets: Mapping[str, torch.nn.Module] | None = None,
     ) -> None:
         self.known: dict[Any, bool] = (work.known if work else {}) if known is None else known
         self.forced, self.noise = forced or {}, noise or {}
+        self.nets: Any = (work.nets if work else {}) if nets is None else nets
         self.work, self.data, self.args = work, data, args
         self.program: Any = own if work is None else work.program
         self.dims = dims if work is None else work.dims
@@ -225,8 +228,7 @@ class PyroRunner:
 
     def net(self, name: str) -> Callable[[Tensor], Tensor]:
         """Returns a network that the objective owns."""
-        assert self.work is not None
-        return self.work.nets[name]
+        return self.nets[name]
 
     @property
     def _leaves(self) -> Leaves | None:

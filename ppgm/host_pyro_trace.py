@@ -271,19 +271,44 @@ def to_term(
     scale = msg["scale"]
     for plate in plates:  # what is left is the user's own `poutine.scale`
         scale = scale * plate.size / plate.full_size if plate.size != plate.full_size else scale
-    raw = _with_axes(fn.log_prob(value), dims)
+    raw = _with_axes(_log_prob(msg, fn), dims)
     log_p, drawn = raw, None
     if msg["mask"] is not None or not (isinstance(scale, float) and scale == 1.0):
         log_p = _with_axes(scale_and_mask(raw, scale, msg["mask"]), dims)
     carries = fn.has_rsample and not detached
     if enumerated or not carries:
-        drawn = _with_axes(unmasked(fn).log_prob(value), dims) if is_masked(fn) else raw
+        drawn = _with_axes(_log_prob(msg, unmasked(fn)), dims) if is_masked(fn) else raw
     shown = logits and isinstance(base_of(fn), torch.distributions.Bernoulli)
     return Term(
         msg["name"], side, kind_of(msg), value, log_p, tuple(p.name for p in plates),
         carries, enumerated, drawn,
         _with_axes(_whole_logits(fn), dims + len(fn.event_shape)) if shown else None,
     )  # fmt: skip
+
+
+def _log_prob(msg: Any, fn: Any) -> Tensor:
+    """Returns the log density of a value; that of a drawn one-hot vector linear in the draw.
+
+    torch looks up the largest entry, so that a relaxed vector would have no derivative.
+    """
+    vector = isinstance(base_of(fn), torch.distributions.OneHotCategorical)
+    return (
+        _linear(fn, msg["value"])
+        if vector and not msg["is_observed"]
+        else fn.log_prob(msg["value"])
+    )
+
+
+def _linear(fn: Any, value: Tensor) -> Tensor:
+    if isinstance(fn, MaskedDistribution):
+        return scale_and_mask(_linear(fn.base_dist, value), 1.0, fn._mask)
+    if isinstance(fn, Independent):
+        rows = _linear(fn.base_dist, value)
+        return rows.sum(tuple(range(-fn.reinterpreted_batch_ndims, 0)))
+    if isinstance(fn, ExpandedDistribution):
+        return _linear(fn.base_dist, value)
+    # a class of probability zero counts only where it is the one
+    return torch.where(value == 0, 0.0, value * fn.logits).sum(-1)
 
 
 def _with_axes(log_p: Tensor, dims: int) -> Tensor:

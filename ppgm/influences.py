@@ -5,9 +5,9 @@ of the model's sites whose distribution is computed from it or from them. All ot
 bound are constants for it, which only add variance to its score-function gradient.
 """
 
-__all__ = ["influences", "relations", "with_influences"]
+__all__ = ["Reach", "influences", "relations", "with_influences"]
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -59,6 +59,39 @@ def influences(
         changed = [("guide", n) for n in drawn] + [("model", n) for n in drawn | heads]
         found[site.name] = frozenset(changed)
     return found
+
+
+class Reach:
+    """What draws can influence in programs that a host's own SVI runs, found once for each.
+
+    A program whose sites, or whose arguments of words and flags, are others than before is asked
+    anew; one of which other numbers make another program, with the same sites, is not.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[Any, tuple[Program, dict[str, frozenset[tuple[str, str]]]]] = {}
+
+    def add(
+        self,
+        table: SiteTable,
+        program: Program,
+        arguments: Mapping[Any, Any],
+        find: Callable[[], Mapping[str, Iterable[tuple[str, str]]]],
+    ) -> SiteTable:
+        """Returns the table with its `influences`.
+
+        Args:
+            table: The program's sites.
+            program: The program.
+            arguments: What model and guide are called with, by position or name.
+            find: Returns the edges of both sides.
+        """
+        sites = tuple((s.side, s.name, s.kind) for s in table.model + table.guide)
+        flags = tuple((k, v) for k, v in arguments.items() if isinstance(v, bool | str | None))
+        key = (id(program.model), id(program.guide), sites, flags)
+        if key not in self._known:  # the program is kept, so that its `id` stays its own
+            self._known[key] = program, influences(table, find())
+        return table._replace(influences=self._known[key][1])
 
 
 def _contracted(table: SiteTable, edges: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:

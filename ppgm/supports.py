@@ -14,9 +14,14 @@ SUPPORTS = {
     "boolean": (lambda x: (x == 0) | (x == 1), "0 or 1", "encode it as 0 and 1"),
     "unit_interval": (lambda x: (x >= 0) & (x <= 1), "in [0, 1]", "scale it"),
     "nonnegative_integer": (lambda x: (x >= 0) & (x == np.floor(x)), "0, 1, 2, ...", "encode it"),
+    "onehot": (lambda x: _one_hot(x), "zeros with a single one", "encode classes with one_hot"),
     "positive": (lambda x: x > 0, "positive", "shift or exponentiate it"),
 }
 """Checks of values by support: test, words for it, and what to do."""
+
+
+def _one_hot(x: np.ndarray) -> np.ndarray:
+    return ((x == 0) | (x == 1)) & (x.sum(-1, keepdims=True) == 1)
 
 
 def check_support(table: SiteTable, data: Mapping[str, Any], declaration: Any = None) -> None:

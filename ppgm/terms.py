@@ -123,6 +123,7 @@ class Part(NamedTuple):
         score: For a draw that is not reparameterised, the log density that it came from,
             ``(K, *rows)``; else None.
         stopped: Whether it was scored with constant parameters.
+        value: Its value, for an observed site.
     """
 
     name: str
@@ -131,6 +132,7 @@ class Part(NamedTuple):
     log_prob: Array
     score: Array | None = None
     stopped: bool = False
+    value: Array | None = None
 
 
 class Weights(NamedTuple):
@@ -176,7 +178,8 @@ def weigh(
         value = to_rows(term.log_prob, term.plates, layout, ops)
         scored = term.side == "guide" and not term.reparameterised and not term.enumerated
         score = _sum_axes(_drawn(term), layout, ops) if scored and not stopped else None
-        return Part(term.name, term.side, term.kind, value, score, stopped)
+        seen = term.value if term.kind == "observed" else None
+        return Part(term.name, term.side, term.kind, value, score, stopped, seen)
 
     parts = (*(part(t) for t in terms), *(part(t, stopped=True) for t in stopped))
     scored = [t for t, p in zip(terms, parts, strict=False) if p.score is not None]

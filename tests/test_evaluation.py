@@ -55,6 +55,7 @@ def test_the_exact_guide_gives_log_p_whatever_the_chunks(host, x, params):
         found = ppgm.evaluate(fit, {"x": x}, particles=25, chunk=chunk)
         np.testing.assert_allclose(found.log_likelihood, wanted, rtol=1e-9)
         np.testing.assert_allclose(found.exact, wanted, rtol=1e-12)
+        np.testing.assert_allclose(found.elbo, wanted, rtol=1e-9)
         np.testing.assert_allclose(found.row_errors, 0, atol=1e-9)
         np.testing.assert_allclose(found.ess, 25, rtol=1e-9)
         np.testing.assert_array_equal(found.k_hat, 0)

@@ -19,6 +19,12 @@ long_on_numpyro = pytest.mark.parametrize(
 )
 
 
+@pytest.fixture(autouse=True)
+def examples_on_the_path(monkeypatch):
+    """Python puts the folder of a script first on the path."""
+    monkeypatch.syspath_prepend(str(EXAMPLES))
+
+
 def load(name):
     return runpy.run_path(str(EXAMPLES / f"{name}.py"))
 
@@ -34,25 +40,31 @@ def test_script_runs(host, script, monkeypatch, capsys):
     assert "NUTS" in capsys.readouterr().out
 
 
+COMPARISONS = {
+    "belief_nets": ("VIMCO-5", "RWS-5", "NVIL", "wake-sleep", "REINFORCE"),
+    "binary_sets": ("independent bits", "VIMCO-2", "VIMCO-10", "RWS-10"),
+    "covariances": ("diagonal", "rank one", "low rank"),
+    "importance_weighted": ("ELBO", "IWAE-5", "ELBO, then IWAE-5", "IWAE-5, then ELBO"),
+    "quadrants": ("network", "CVAE", "gap"),
+    "semi_supervised": ("logistic regression", "class loss, y drawn"),
+}
+
+
 @long_on_numpyro
-def test_belief_nets_run_under_every_estimator(host, monkeypatch, capsys):
+@pytest.mark.parametrize("script", COMPARISONS)
+def test_comparison_runs(host, script, monkeypatch, capsys, tmp_path):
     pytest.importorskip("sklearn")
-    monkeypatch.setattr(sys, "argv", ["belief_nets", "--host", host, "--smoke"])
-    runpy.run_path(str(EXAMPLES / "belief_nets.py"), run_name="__main__")
+    args = [script, "--host", host, "--smoke"]
+    if script == "quadrants":
+        args += ["--out", str(tmp_path / "q.png")]
+    monkeypatch.setattr(sys, "argv", args)
+    runpy.run_path(str(EXAMPLES / f"{script}.py"), run_name="__main__")
     table = capsys.readouterr().out
-    for name in ("VIMCO-5", "RWS-5", "NVIL", "wake-sleep", "REINFORCE"):
+    for name in COMPARISONS[script]:
         assert name in table
     assert "nan" not in table
-
-
-@long_on_numpyro
-def test_semi_supervised_runs(host, monkeypatch, capsys):
-    pytest.importorskip("sklearn")
-    monkeypatch.setattr(sys, "argv", ["semi_supervised", "--host", host, "--smoke"])
-    runpy.run_path(str(EXAMPLES / "semi_supervised.py"), run_name="__main__")
-    table = capsys.readouterr().out
-    assert "logistic regression" in table
-    assert "nan" not in table
+    if script == "quadrants":
+        assert (tmp_path / "q.png").read_bytes().startswith(b"\x89PNG")
 
 
 def exact_schools(data):

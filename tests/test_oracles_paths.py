@@ -317,6 +317,59 @@ def test_relaxed_draws_do_not_pass_for_a_bound(host: str) -> None:
     assert not np.isclose(-got.loss, possible, atol=1e-3).any()
 
 
+@dataclass(frozen=True)
+class Die:
+    """h uniform on three classes, x | h ~ N(h values, 1); q(h) = Cat(l); h is one-hot."""
+
+    broadcasts = True
+
+    def model(self, ppl: Any, x: Any = None) -> None:
+        with ppl.plate("data", x):
+            h = ppl.sample("h", ppl.distributions.OneHotCategorical(logits=ppl.np.zeros(3)))
+            mean = (h * ppl.ops.float(ppl.np.asarray(SIDES))).sum(-1)
+            ppl.sample("x", ppl.distributions.Normal(mean, 1.0), obs=x)
+
+    def guide(self, ppl: Any, x: Any) -> None:
+        logits = ppl.param("logits", np.array(LOGITS))
+        with ppl.plate("data", x):
+            spread = logits + 0 * x[..., None]
+            ppl.sample("h", ppl.distributions.OneHotCategorical(logits=spread))
+
+
+SIDES, LOGITS = [0.0, 1.0, 3.0], [0.6, -0.2, 0.1]
+
+
+def test_relaxed_one_hot_draws_have_the_gradient_of_the_relaxed_bound(
+    host: str, monkeypatch: pytest.MonkeyPatch, rng: np.random.Generator
+) -> None:
+    u, x, temperature = rng.random((7, 3)), rng.normal(size=7), 0.7
+    fixed_noise(monkeypatch, host, u)
+
+    def bound(logits: np.ndarray) -> float:
+        raw = (logits - np.log(-np.log(u))) / temperature
+        h = np.exp(raw - raw.max(-1, keepdims=True))
+        h /= h.sum(-1, keepdims=True)
+        log_q = h @ (logits - np.log(np.exp(logits).sum()))
+        log_p = -np.log(3) * h.sum(-1) - 0.5 * (x - h @ np.array(SIDES)) ** 2 - NORMAL
+        return float((log_p - log_q).mean())
+
+    got = probe(ppgm.program(Die(), host=host), {}, {"x": x}, ELBO(gradient=Gumbel(temperature)))
+    assert got.loss == pytest.approx(-bound(np.array(LOGITS)), abs=TOLERANCE)
+    wanted = -differences.gradient(bound, np.array(LOGITS))
+    np.testing.assert_allclose(got.grads["logits"], wanted, atol=1e-8)
+
+
+def test_one_hot_draws_are_summed_over(host: str, rng: np.random.Generator) -> None:
+    """The exact ELBO of three classes, and the same sites on both hosts."""
+    run, x = ppgm.program(Die(), host=host), rng.normal(size=7)
+    got = probe(run, {}, {"x": x}, ELBO(enumerate=("h",)))
+    q = np.exp(LOGITS) / np.exp(LOGITS).sum()
+    log_p = -np.log(3) - 0.5 * (x[:, None] - np.array(SIDES)) ** 2 - NORMAL
+    assert got.loss == pytest.approx(-((log_p - np.log(q)) @ q).mean(), abs=TOLERANCE)
+    (site,) = run.sites({"x": x}).select("guide", "latent")
+    assert (site.distribution, site.support, site.enumerable) == ("OneHotCategorical", "onehot", 3)
+
+
 @pytest.mark.parametrize("library", ["torch", "jax"])
 def test_relaxed_one_hot_vectors(library: str, rng: np.random.Generator) -> None:
     from ppgm.relaxations import relaxed_one_hot

@@ -13,7 +13,7 @@ import pytest
 
 import ppgm
 from ppgm.errors import EstimatorError, ModelError
-from ppgm.inference import CUBO, ELBO, IWAE, NVIL, VIMCO, Anneal, DisARM, Renyi
+from ppgm.inference import CUBO, ELBO, IWAE, VIMCO, Renyi
 from ppgm.optimisers import Adam
 from ppgm.probes import probe
 
@@ -261,11 +261,8 @@ def test_a_plate_of_more_rows_than_the_data_scales_the_full_bound(host):
 
 def test_what_the_hosts_own_svi_cannot_step_is_refused(host):
     for objective, word in (
-        (ELBO(beta=Anneal()), "schedule"),
         (CUBO(), "does not train the model"),
-        (DisARM(), "needs the program's graph"),
-        (NVIL(), "owns networks or state"),
-        (ppgm.inference.ContrastiveDivergence(), "state"),
+        (ppgm.inference.ContrastiveDivergence(), "does not train the guide"),
         (ppgm.inference.GAN(), "players"),
     ):
         with pytest.raises(EstimatorError, match=word):

@@ -7,6 +7,8 @@ name               what                                        customary binaris
 ``mnist``          28 x 28 digits, from files or OpenML        ``"static"``
 ``fashion-mnist``  28 x 28 clothes, from files or OpenML       ``"static"``
 ``mnist-static``   MNIST's fixed binarisation, from a file     already binary
+``dna``            splice junctions, 180 bits, from a file     already binary
+``mushrooms``      traits of mushrooms, 112 bits, from a file  already binary
 ``two-moons``      two half circles in the plane               not for points
 ``ring``           8 Gaussians on a circle                     not for points
 ``grid``           25 Gaussians on a lattice                   not for points
@@ -35,7 +37,8 @@ from ppgm.data.binary import check_rule, resample
 from ppgm.data.conditions import Halves, Quadrants, one_hot
 from ppgm.data.dataset import Dataset
 from ppgm.data.idx import read_idx
-from ppgm.data.images import digits, mnist, mnist_static
+from ppgm.data.images import digits, mnist
+from ppgm.data.packed import PACKED, packed
 from ppgm.data.toys import ModeCount, count_modes, grid, ring, two_moons
 from ppgm.errors import ArgumentError, did_you_mean
 
@@ -45,7 +48,7 @@ POINTS = {"two-moons": two_moons, "ring": ring, "grid": grid}
 
 def names() -> tuple[str, ...]:
     """Returns the names that `load` knows."""
-    return (*CUSTOMARY, "mnist-static", *POINTS)
+    return (*CUSTOMARY, *PACKED, *POINTS)
 
 
 def load(
@@ -58,7 +61,7 @@ def load(
         binarise: For pictures of grey levels: ``"static"``, ``"dynamic"``, ``"threshold"`` or
             ``"none"`` (see `ppgm.data.binary`). None is the customary rule of the data set.
         seed: Seed of everything random: static binarisation, and points in the plane.
-        folder: Folder of files for the MNIST family; by default the environment variable
+        folder: Folder of the files of sets that need one; by default the environment variable
             ``PPGM_DATA``.
 
     Raises:
@@ -74,7 +77,7 @@ def load(
         return _pictures(name, CUSTOMARY[name] if binarise is None else binarise, seed, folder)
     if binarise not in (None, "none"):
         raise ArgumentError(f"'{name}' has no grey levels: leave binarise='{binarise}' out")
-    return mnist_static(folder=folder) if name == "mnist-static" else POINTS[name](seed=seed)
+    return packed(name, folder=folder) if name in PACKED else POINTS[name](seed=seed)
 
 
 def _pictures(name: str, binarise: str, seed: int, folder: Path | str | None) -> Dataset:

@@ -1,16 +1,15 @@
 """Pictures: scikit-learn's digits, and the MNIST family from files or from OpenML."""
 
-__all__ = ["digits", "mnist", "mnist_static"]
+__all__ = ["digits", "mnist"]
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 
 from ppgm.data.binary import binary
 from ppgm.data.dataset import Dataset
+from ppgm.data.folders import folder_of, place_of
 from ppgm.data.idx import read_idx
 from ppgm.errors import DataError, missing
 
@@ -24,7 +23,6 @@ FOLDERS = {
 }
 OPENML = {"mnist": "mnist_784", "fashion-mnist": "Fashion-MNIST"}
 OPENML_TRAIN = 60_000
-STATIC_FILE = "mnist_static_binarized.npz"
 DIGITS_TRAIN = 1500
 
 Splits = dict[str, tuple[np.ndarray, np.ndarray]]  # "train" and "test": pictures and classes
@@ -62,7 +60,7 @@ def mnist(name: str, *, binarise: str, seed: int, folder: Path | str | None) -> 
     With a folder (the argument or ``PPGM_DATA``) its IDX files are read, and nothing else is
     tried; without one, scikit-learn fetches the set from OpenML and caches it.
     """
-    place = _folder(folder)
+    place = folder_of(folder)
     if place:
         raw, source = _from_files(name, place), str(place)
     else:
@@ -71,27 +69,6 @@ def mnist(name: str, *, binarise: str, seed: int, folder: Path | str | None) -> 
     scaled = {split: (_grey(images), labels) for split, (images, labels) in raw.items()}
     shape = raw["train"][0].shape[1:]
     return _pictures(name, scaled, shape=shape, binarise=binarise, seed=seed, source=source)
-
-
-def mnist_static(*, folder: Path | str | None) -> Dataset:
-    """Loads Larochelle's fixed binarisation of MNIST, 50000 / 10000 / 10000 rows, no labels."""
-    place = _folder(folder)
-    path = None if place is None else place / STATIC_FILE
-    if path is None or not path.is_file():
-        raise DataError(
-            f"mnist-static needs the file {STATIC_FILE} (arrays train, valid, test; rows of 784 "
-            f"bits packed by numpy.packbits) in {_place(place)}"
-        )
-    splits = _unpacked(path)
-    return Dataset(
-        "mnist-static",
-        train={"x": splits["train"]},
-        test={"x": splits["test"]},
-        shape=(28, 28),
-        description="MNIST, the fixed binarisation of Larochelle & Murray (2011)",
-        source=str(path),
-        validation={"x": splits["valid"]},
-    )
 
 
 def _pictures(
@@ -121,15 +98,6 @@ def _pictures(
 def _grey(images: np.ndarray) -> np.ndarray:
     """Pictures of bytes, ``(N, H, W)``, as rows in [0, 1], ``(N, H * W)``."""
     return images.reshape(len(images), -1).astype(np.float32) / np.float32(255)
-
-
-def _folder(folder: Path | str | None) -> Path | None:
-    chosen = folder if folder is not None else os.environ.get("PPGM_DATA")
-    return Path(chosen) if chosen else None
-
-
-def _place(folder: Path | None) -> str:
-    return f"the folder {folder}" if folder else "a folder named by folder= or by PPGM_DATA"
 
 
 def _from_files(name: str, folder: Path) -> Splits:
@@ -186,23 +154,10 @@ def _from_openml(name: str) -> Splits:
         wanted = ", ".join(f"{stem}[.gz]" for pair in FILES.values() for stem in pair)
         raise DataError(
             f"{name} could not be fetched from OpenML ({error}): put the IDX files {wanted} "
-            f"into {_place(None)}"
+            f"into {place_of(None)}"
         ) from error
 
     images = np.asarray(pixels).astype(np.uint8).reshape(-1, 28, 28)
     classes = np.asarray(labels).astype(np.int64)
     train, test = slice(OPENML_TRAIN), slice(OPENML_TRAIN, None)
     return {"train": (images[train], classes[train]), "test": (images[test], classes[test])}
-
-
-def _unpacked(path: Path) -> dict[str, np.ndarray]:
-    try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as packed:
-            bits = {key: packed[key] for key in ("train", "valid", "test")}
-        rows = {key: np.unpackbits(value, axis=1)[:, :784] for key, value in bits.items()}
-    except (BadZipFile, KeyError, ValueError, TypeError, EOFError, OSError) as error:
-        raise DataError(
-            f"{path} is damaged or is another file: it should hold byte arrays train, valid and "
-            f"test of shape (N, 98) ({error})"
-        ) from error
-    return {key: value.astype(np.float32) for key, value in rows.items()}

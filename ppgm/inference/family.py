@@ -125,6 +125,11 @@ class AbstractFamily(AbstractMultiSample):
         return self.estimator.stateful
 
     @property
+    def scheduled(self) -> bool:
+        """Whether the weight of the divergence, or the estimator, follows the step."""
+        return super().scheduled or self.estimator.scheduled
+
+    @property
     def local(self) -> bool:
         """Whether the estimator needs to know what each draw can influence."""
         return self.estimator.local

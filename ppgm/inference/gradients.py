@@ -26,6 +26,7 @@ from importlib import import_module
 from typing import Any, Protocol, TypeAlias
 
 from ppgm.errors import ArgumentError, did_you_mean
+from ppgm.inference.schedules import has_schedule
 from ppgm.inference.tempering import Tempering
 from ppgm.ops import Array
 from ppgm.sites import SiteTable
@@ -134,8 +135,13 @@ class AbstractGradient(ABC):
 
     @property
     def stateful(self) -> bool:
-        """Whether it owns networks, state or a schedule."""
+        """Whether it owns networks or state."""
         return False
+
+    @property
+    def scheduled(self) -> bool:
+        """Whether it reads `View.step`; by default, whether a field of it is a schedule."""
+        return has_schedule(self)
 
     @property
     def exact(self) -> bool:

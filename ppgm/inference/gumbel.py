@@ -80,8 +80,3 @@ class Gumbel(AbstractGradient):
     def exact(self) -> bool:
         """Whether draws are rounded."""
         return self.hard
-
-    @property
-    def stateful(self) -> bool:
-        """Whether the temperature follows a schedule."""
-        return isinstance(self.temperature, Anneal)

@@ -10,7 +10,7 @@ __all__ = [
     "AbstractObjective",
     "Player",
     "Sum",
-    "check_native",
+    "terms_of",
 ]
 
 from abc import ABC, abstractmethod
@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 
 from ppgm.errors import ArgumentError, EstimatorError
 from ppgm.host import load
+from ppgm.inference.schedules import has_schedule
 from ppgm.ops import Array
 from ppgm.sites import SiteTable
 from ppgm.terms import Weights
@@ -73,9 +74,14 @@ class AbstractObjective(ABC):
 
     @property
     def stateful(self) -> bool:
-        """Whether it owns networks or state, which a host's own SVI does not keep."""
+        """Whether it owns networks or state."""
         kind, base = type(self), AbstractObjective
         return kind.start is not base.start or kind.nets is not base.nets
+
+    @property
+    def scheduled(self) -> bool:
+        """Whether it reads `View.step`; by default, whether a field of it is a schedule."""
+        return has_schedule(self)
 
     @property
     def local(self) -> bool:
@@ -83,16 +89,20 @@ class AbstractObjective(ABC):
         return False
 
     def native(self, host: str) -> Any:
-        """Returns this objective as a drop-in ``loss`` for the host's own ``SVI``."""
+        """Returns this objective as a drop-in ``loss`` for the host's own ``SVI``.
+
+        One that is `stateful` or `scheduled` keeps what it owns in the guide:
+        ``SVI(model, loss.guide(model, guide), optimiser, loss)``.
+        """
         return load(host).native(self)
 
     def __add__(self, other: "AbstractObjective") -> "Sum":
-        return Sum(_terms(self) + _terms(other))
+        return Sum(terms_of(self) + terms_of(other))
 
     def __mul__(self, scale: float) -> "Sum":
         if isinstance(scale, str | AbstractObjective):
             return NotImplemented
-        return Sum(tuple((w * scale, term) for w, term in _terms(self)))
+        return Sum(tuple((w * scale, term) for w, term in terms_of(self)))
 
     __rmul__ = __mul__
 
@@ -154,44 +164,6 @@ class AbstractMultiSample(AbstractBound):
             )
 
 
-def check_native(objective: AbstractObjective) -> None:
-    """Checks that a host's own SVI can step an objective.
-
-    Raises:
-        EstimatorError: If it has several players, networks, state or a schedule, all of which
-            need an engine that knows of them, or reads the program's graph.
-    """
-    name = type(objective).__name__
-    if len(objective.players) > 1:
-        raise EstimatorError(
-            f"{name} has players {[p.name for p in objective.players]}: the host's SVI steps only "
-            "one; use ppgm.fit"
-        )
-    for _, term in _terms(objective):
-        kind = type(term)
-        if term.stateful:
-            raise EstimatorError(
-                f"{kind.__name__} owns networks or state, which the host's SVI does not keep; use "
-                "ppgm.fit"
-            )
-        if term.local:
-            raise EstimatorError(
-                f"{kind.__name__} needs the program's graph, which the host's SVI does not give; "
-                "use ppgm.fit"
-            )
-        if callable(getattr(term, "beta", None)):
-            raise EstimatorError(
-                f"{kind.__name__} has a schedule, and the host's SVI does not tell a loss its "
-                "step: give beta as a number, or use ppgm.fit"
-            )
-    left = {"model", "guide"} - {g for p in objective.players for g in p.groups}
-    if left:
-        raise EstimatorError(
-            f"{name} does not train the {left.pop()}, and the host's SVI would move all "
-            "parameters that it sees; use ppgm.fit"
-        )
-
-
 @dataclass(frozen=True)
 class Sum(AbstractObjective):
     """A weighted sum of objectives.
@@ -241,6 +213,11 @@ class Sum(AbstractObjective):
         return any(term.stateful for _, term in self.terms)
 
     @property
+    def scheduled(self) -> bool:
+        """Whether a term reads the step."""
+        return any(term.scheduled for _, term in self.terms)
+
+    @property
     def local(self) -> bool:
         """Whether a term needs to know what each draw can influence."""
         return any(term.local for _, term in self.terms)
@@ -275,7 +252,8 @@ def _merge(seen: dict[str, Array], new: dict[str, Array], index: int) -> dict[st
     return {(f"{name}.{index}" if name in seen else name): v for name, v in new.items()}
 
 
-def _terms(objective: AbstractObjective) -> tuple[tuple[float, AbstractObjective], ...]:
+def terms_of(objective: AbstractObjective) -> tuple[tuple[float, AbstractObjective], ...]:
+    """Returns the terms of a sum, or an objective as its only term, with their weights."""
     return objective.terms if isinstance(objective, Sum) else ((1.0, objective),)
 
 

@@ -1,8 +1,9 @@
 """Schedules: numbers that follow the step of the optimiser."""
 
-__all__ = ["Anneal"]
+__all__ = ["Anneal", "has_schedule"]
 
 from dataclasses import dataclass
+from typing import Any
 
 from ppgm.inference.counts import set_count
 from ppgm.ops import Array
@@ -22,3 +23,8 @@ class Anneal:
     def __call__(self, step: Array) -> Array:
         """Returns the weight at a step, an array of integers."""
         return self.start + (self.stop - self.start) * (step / self.steps).clip(0.0, 1.0)
+
+
+def has_schedule(value: Any) -> bool:
+    """Tells whether a field of an objective, or of an estimator, is a schedule."""
+    return any(isinstance(field, Anneal) for field in getattr(value, "__dict__", {}).values())

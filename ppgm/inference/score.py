@@ -32,9 +32,9 @@ from ppgm.inference.path import block_scores, scored
 from ppgm.inference.powers import bound, shares
 from ppgm.inference.signals import Signal, moments, signals
 from ppgm.nets import MLP
-from ppgm.ops import Array
+from ppgm.ops import Array, Ops
 from ppgm.sites import Site, SiteTable
-from ppgm.terms import Ask, Weights
+from ppgm.terms import Ask, Part, Weights
 from ppgm.views import View
 
 NET = "baseline"
@@ -89,7 +89,7 @@ class Score(AbstractGradient):
         if weights.score is None:
             return 0.0
         stop, total = view.ops.stop_gradient, 0.0
-        learnt = self._predictions(view)
+        learnt = self._predictions(view, weights)
         coefficient = 1.0
         if alpha == 1:
             log_w = weights.log_p - weights.log_q
@@ -179,12 +179,12 @@ class Score(AbstractGradient):
         split = self._splits(view.table)
         return signals(view, weights, alpha, particles, downstream=split)
 
-    def _predictions(self, view: View) -> Array | None:
+    def _predictions(self, view: View, weights: Weights) -> Array | None:
         """Returns what the network predicts for every row and signal, ``(*rows, signals)``."""
         if self.hidden is None:
             return None
-        values = [view.ops.float(view.data[s.name]) for s in _observed(view.table)]
-        flat = [v.reshape((v.shape[0], -1)) for v in values]
+        seen = {p.name: p for p in weights.parts if p.side == "model" and not p.stopped}
+        flat = [_by_row(seen[s.name], s, view.ops) for s in _observed(view.table)]
         return view.net(NET)(flat[0] if len(flat) == 1 else view.ops.np.concat(flat, axis=-1))
 
     def _centre(self, view: View, name: str) -> Array | float:
@@ -232,6 +232,16 @@ class REINFORCE(AbstractFamily):
 def _observed(table: SiteTable) -> list[Site]:
     """Returns the observed sites with one value per row."""
     return [s for s in table.select("model", "observed") if s.plates == table.rows]
+
+
+def _by_row(part: Part, site: Site, ops: Ops) -> Array:
+    """Returns what the model observed at a site, ``(B, numbers)``.
+
+    It is not asked of the data: an argument may have another name than the site, be given by
+    position, and hold rows that a plate has not drawn.
+    """
+    flat = ops.float(part.value).reshape((-1, prod(site.event_shape)))
+    return flat[: part.log_prob.shape[-1]]  # the particles repeat them
 
 
 def _zero(value: Array, stop: Any) -> Array:

@@ -144,6 +144,11 @@ class SemiSupervised(AbstractObjective):
         return self.terms.stateful
 
     @property
+    def scheduled(self) -> bool:
+        """Whether the bound follows the step."""
+        return self.terms.scheduled
+
+    @property
     def local(self) -> bool:
         """Whether the bound needs to know what each draw can influence."""
         return self.terms.local

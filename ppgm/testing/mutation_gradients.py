@@ -199,7 +199,7 @@ GRADIENTS = (
         "edges of copied draws not asked for",
         "M3",
         "ppgm/host_pyro_relations.py",
-        "        edges |= {*_changes(runner, sites, given)}\n",
+        "    edges |= {*_changes(runner, run.sites, given)}\n",
         "",
         _tests("oracles_gradients", "influences_survive_copies_that_lose_their_provenance"),
     ),
@@ -275,6 +275,14 @@ GRADIENTS = (
         "plain = weights if estimator.exact else view.ask(ask)",
         "plain = weights",
         _tests("oracles_paths", "relaxed_draws_do_not_pass_for_a_bound"),
+    ),
+    Mutant(
+        "log density of one-hot draws looked up",
+        "M8",
+        "ppgm/host_pyro_trace.py",
+        "if vector and not",
+        "if False and not",
+        _tests("oracles_paths", "relaxed_one_hot_draws_have_the_gradient_of_the_relaxed_bound"),
     ),
     Mutant(
         "straight-through without a derivative",
