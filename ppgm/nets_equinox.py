@@ -6,6 +6,7 @@ The modules are pytrees whose only leaves are the parameters, at paths such as
 
 import math
 from collections.abc import Callable, Mapping
+from itertools import accumulate
 from typing import Any, TypeVar
 
 import equinox as eqx
@@ -17,7 +18,7 @@ from jax.typing import DTypeLike
 
 from ppgm.host_numpyro_ops import softplus
 from ppgm.nets_layers import Convolution, Dense, Layer, Transposed
-from ppgm.nets_stack import Network, check_arrays, check_width
+from ppgm.nets_stack import Network, check_arrays, check_parts
 
 __all__ = ["Images", "Stack", "build", "flatten", "unflatten"]
 
@@ -70,14 +71,20 @@ class Stack(eqx.Module):
     inputs: int = eqx.field(static=True)
     activation: str = eqx.field(static=True)
 
-    def __call__(self, x: jax.Array) -> jax.Array:
-        """Map rows `(*, inputs)` to rows `(*, outputs)`."""
-        check_width(jnp.shape(x), self.inputs)
+    @property
+    def splits(self) -> bool:
+        """Whether it takes its rows in parts."""
+        return isinstance(self.layers[0], eqx.nn.Linear)
+
+    def __call__(self, *parts: jax.Array) -> jax.Array:
+        """Map rows `(*, inputs)` to rows `(*, outputs)`; see `ppgm.nets_stack.check_parts`."""
+        check_parts([jnp.shape(part) for part in parts], self.inputs)
         activation = _activation(self.activation)
-        *hidden, last = self.layers
-        for layer in hidden:
-            x = activation(_apply(layer, x))
-        return _apply(last, x)
+        first, *rest = self.layers
+        x = _apply(first, parts[0]) if len(parts) == 1 else _affine(first, parts)
+        for layer in rest:
+            x = _apply(layer, activation(x))
+        return x
 
 
 class Images(eqx.Module):
@@ -123,12 +130,25 @@ def _convolve(plan: Convolution | Transposed, weight: jax.Array, images: jax.Arr
     )
 
 
+def _affine(layer: eqx.nn.Linear | Images, parts: tuple[jax.Array, ...]) -> jax.Array:
+    """Apply a layer to parts of its rows: a part that `vmap` does not map is used once."""
+    ends = list(accumulate(part.shape[-1] for part in parts))[:-1]
+    columns = jnp.split(layer.weight, ends, axis=1)
+    first, *rest = (_rows(own, part) for part, own in zip(parts, columns, strict=True))
+    return sum(rest, first if layer.bias is None else first + layer.bias)
+
+
 def _apply(layer: eqx.nn.Linear | Images, x: jax.Array) -> jax.Array:
     if isinstance(layer, Images):
         return layer(x)
-    # `eqx.nn.Linear` itself takes one row only; XLA is fastest on one flat matrix of rows
-    rows = jnp.reshape(x, (math.prod(x.shape[:-1]), x.shape[-1])) @ layer.weight.T
-    rows = rows if layer.bias is None else rows + layer.bias
+    # `eqx.nn.Linear` itself takes one row only
+    rows = _rows(layer.weight, x)
+    return rows if layer.bias is None else rows + layer.bias
+
+
+def _rows(weight: jax.Array, x: jax.Array) -> jax.Array:
+    # XLA is fastest on one flat matrix of rows
+    rows = jnp.reshape(x, (math.prod(x.shape[:-1]), x.shape[-1])) @ weight.T
     return jnp.reshape(rows, (*x.shape[:-1], rows.shape[-1]))
 
 

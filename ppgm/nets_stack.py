@@ -1,12 +1,12 @@
 """Parameters of a stack of layers: names, shapes and initial values, the same on every host."""
 
-__all__ = ["AbstractStack", "Network", "check_arrays", "check_width"]
+__all__ = ["AbstractStack", "Network", "check_arrays", "check_parts", "check_width"]
 
 import hashlib
 import json
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -103,6 +103,22 @@ def check_width(shape: tuple[int, ...], inputs: int) -> None:
         raise ArgumentError(
             f"the network takes rows of width {inputs}, shape (..., {inputs}), "
             f"not an array of shape {tuple(shape)}: flatten each datum into one row."
+        )
+
+
+def check_parts(shapes: Sequence[tuple[int, ...]], inputs: int) -> None:
+    """Refuse parts that do not make rows of width `inputs`, side by side.
+
+    A network of affine layers takes its rows in parts, `net(x, y)`, each with the batch axes
+    that it has: the first layer is then a sum over parts, and a part that many rows share (an
+    image beside every class) is multiplied once.
+    """
+    if len(shapes) == 1:
+        check_width(shapes[0], inputs)
+    elif sum(shape[-1] for shape in shapes) != inputs:
+        raise ArgumentError(
+            f"the network takes rows of width {inputs}, not parts of shapes "
+            f"{[tuple(shape) for shape in shapes]}, which are wider or narrower side by side"
         )
 
 

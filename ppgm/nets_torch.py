@@ -4,6 +4,7 @@ The modules are ordinary: `state_dict`, `to`, hooks, `torch.func` and `torch.com
 """
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,7 +13,7 @@ from torch.nn import functional
 from torch.nn.utils import skip_init
 
 from ppgm.nets_layers import Convolution, Dense, Layer
-from ppgm.nets_stack import Network, check_arrays, check_width
+from ppgm.nets_stack import Network, check_arrays, check_parts, check_width
 
 __all__ = ["ImageStack", "RowStack", "build"]
 
@@ -43,6 +44,8 @@ def build(spec: Network, arrays: Mapping[str, np.ndarray], dtype: torch.dtype) -
 class RowStack(nn.Module):
     """Affine layers; leading dimensions need no care, `torch.nn.Linear` takes any."""
 
+    splits = True
+
     def __init__(self, spec: Network, dtype: torch.dtype) -> None:
         """Lay out the parameters of `spec` without filling them."""
         super().__init__()
@@ -50,17 +53,20 @@ class RowStack(nn.Module):
         self.activation = _activation(spec.activation)
         self.layers = nn.ModuleList(_layer(layer, dtype) for layer in spec.layers())
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Map rows `(*, inputs)` to rows `(*, outputs)`."""
-        check_width(x.shape, self.inputs)
-        *hidden, last = self.layers
-        for layer in hidden:
-            x = self.activation(layer(x))
-        return last(x)
+    def forward(self, *parts: torch.Tensor) -> torch.Tensor:
+        """Map rows `(*, inputs)` to rows `(*, outputs)`; see `ppgm.nets_stack.check_parts`."""
+        check_parts([part.shape for part in parts], self.inputs)
+        first, *rest = self.layers
+        x = first(parts[0]) if len(parts) == 1 else _affine(first, parts)
+        for layer in rest:
+            x = layer(self.activation(x))
+        return x
 
 
 class ImageStack(nn.Module):
     """Affine layers and convolutions; leading dimensions are flattened and restored."""
+
+    splits = False
 
     def __init__(self, spec: Network, dtype: torch.dtype) -> None:
         """Lay out the parameters of `spec` without filling them."""
@@ -78,6 +84,16 @@ class ImageStack(nn.Module):
             x = self.activation(x) if i else x
             x = layer(x.reshape(-1, *takes))
         return x.reshape(*leading, self.outputs)
+
+
+def _affine(layer: Any, parts: tuple[torch.Tensor, ...]) -> torch.Tensor:
+    """Apply a layer to parts of its rows: a part without an axis of the others is used once."""
+    shapes = {part.shape[:-1] for part in parts}
+    if len(shapes) == 1:
+        return layer(torch.cat(parts, -1))
+    columns = layer.weight.split([part.shape[-1] for part in parts], 1)
+    first, *rest = map(functional.linear, parts, columns)
+    return sum(rest, first + layer.bias)
 
 
 def _layer(layer: Layer, dtype: torch.dtype) -> nn.Module:

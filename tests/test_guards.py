@@ -106,6 +106,7 @@ def test_chains_that_went_astray_are_told_of() -> None:
 def test_advice_on_values_that_are_no_bits_fits_the_model(
     declaration: Any, values: np.ndarray, words: str
 ) -> None:
+    pytest.importorskip("pyro")
     site = "v" if isinstance(declaration, RBM) else "x"
     objective = {RBM: ContrastiveDivergence(), SBN: VIMCO(2), VAE: ELBO()}[type(declaration)]
     program = ppgm.program(declaration, host="pyro")
@@ -118,6 +119,7 @@ def test_advice_on_values_that_are_no_bits_fits_the_model(
 
 
 def test_a_machine_too_large_for_its_exact_likelihood_is_told() -> None:
+    pytest.importorskip("pyro")
     rows = np.ones((3, 21))
     program = ppgm.program(RBM(features=21, hidden=21), host="pyro")
     with pytest.raises(EstimatorError, match=r"exact log Z.*hidden=20 or fewer.*ppgm\.sample"):
@@ -134,6 +136,7 @@ def _native(host: str, factor: float = 1.0) -> ppgm.Program:
     ppl: Any
     dist: Any
     start: Any
+    pytest.importorskip(host)
     if host == "pyro":
         import pyro
         import pyro.distributions

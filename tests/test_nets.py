@@ -52,6 +52,24 @@ def rows(spec: Network, leading: tuple[int, ...]) -> np.ndarray:
     return np.random.default_rng(1).normal(size=(*leading, spec.inputs))
 
 
+@pytest.mark.parametrize("shapes", [((4, 2), (4, 2)), ((5, 4, 2), (4, 2)), ((4, 2), (5, 1, 2))])
+@pytest.mark.parametrize("hidden", [(), (5,)])
+def test_rows_in_parts_are_rows_side_by_side(
+    shapes: tuple[tuple[int, ...], ...], hidden: tuple[int, ...], rng: np.random.Generator
+) -> None:
+    in_torch, in_jax, _ = pair(MLP(4, hidden, 3))
+    x, y = (rng.normal(size=shape) for shape in shapes)
+    batch = np.broadcast_shapes(x.shape[:-1], y.shape[:-1])
+    whole = np.concatenate([np.broadcast_to(a, (*batch, 2)) for a in (x, y)], -1)
+    wanted = in_torch(torch.from_numpy(whole)).detach().numpy()
+    parts = in_torch(torch.from_numpy(x), torch.from_numpy(y)).detach().numpy()
+    np.testing.assert_allclose(parts, wanted, rtol=1e-12)
+    np.testing.assert_allclose(np.asarray(in_jax(x, y)), wanted, rtol=1e-12)
+    for net in (in_torch, in_jax):
+        with pytest.raises(ArgumentError, match="parts of shapes"):
+            net(x, y, y)
+
+
 @every_spec
 @pytest.mark.parametrize("leading", LEADING, ids=str)
 def test_hosts_agree(spec: Network, leading: tuple[int, ...]) -> None:

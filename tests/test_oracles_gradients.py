@@ -239,7 +239,7 @@ def test_one_layer_enumerated_beside_draws_of_the_other(
 
 
 def torch_leaves(params: dict) -> dict[str, Any]:
-    import torch
+    torch = pytest.importorskip("torch")
 
     return {n: torch.tensor(v, requires_grad=True) for n, v in params.items()}
 
@@ -252,7 +252,7 @@ def torch_tables(leaves: dict, x: np.ndarray) -> tuple[Any, Any]:
 
 
 def by_torch(params: dict, loss: Callable[[dict], Any]) -> dict[str, np.ndarray]:
-    import torch
+    torch = pytest.importorskip("torch")
 
     leaves = torch_leaves(params)
     grads = torch.autograd.grad(loss(leaves), list(leaves.values()), materialize_grads=True,
@@ -262,7 +262,7 @@ def by_torch(params: dict, loss: Callable[[dict], Any]) -> dict[str, np.ndarray]
 
 def wake(params: dict, x: np.ndarray, particles: int, weight: float) -> dict[str, np.ndarray]:
     """Minus the exact expectation of both wake gradients."""
-    import torch
+    torch = pytest.importorskip("torch")
 
     def loss(leaves: dict) -> Any:
         log_p, log_q = torch_tables(leaves, x)
@@ -304,7 +304,7 @@ def all_dreams(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 def sleep(params: dict, joint: np.ndarray) -> dict[str, np.ndarray]:
     """Minus the exact gradient of E_p(x,h) log q(h | x)."""
-    import torch
+    torch = pytest.importorskip("torch")
 
     def loss(leaves: dict) -> Any:
         network, guide = NET.exact_model(leaves), NET.exact_guide(leaves)
@@ -377,7 +377,7 @@ def test_expectation_of_the_thermodynamic_objective(
 
     Its known bias is that of self-normalised weights: the reference has the same.
     """
-    import torch
+    torch = pytest.importorskip("torch")
 
     params, x = parameters(NET, rng), bits(rng, 2, 3)
     objective = ThermodynamicELBO(2, partitions=1, betas=betas)

@@ -60,6 +60,7 @@ def test_curve_shows_losses_where_there_is_no_bound():
 def test_pictures_of_a_run_say_what_is_drawn_and_on_how_many_rows(
     tmp_path, monkeypatch, declaration, objective, words
 ):
+    pytest.importorskip("pyro")
     bits = np.random.default_rng(0).integers(0, 2, (11, 3)).astype(float)
     data = Dataset("bits", {"x": bits[:7]}, {"x": bits[7:]}, (3,), "", "")
     data = for_model(data, type(declaration))

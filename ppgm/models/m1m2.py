@@ -27,7 +27,7 @@ from ppgm.models.checks import check_classes, check_network
 from ppgm.models.labels import check_labels, clamped, evidence, one_hot
 from ppgm.models.likelihoods import Bernoulli, Likelihood
 from ppgm.models.m2 import class_prior
-from ppgm.models.parts import beside, check_part
+from ppgm.models.parts import applied, check_part
 from ppgm.models.vae import LIKELIHOODS
 from ppgm.nets import MLP, Network
 from ppgm.ops import Array
@@ -91,7 +91,7 @@ class M1M2:
             if x is not None and y is not None:
                 ppl.factor("label", evidence(ppl, label, y, self.missing))
             z2 = ppl.sample("z2", standard_normal(ppl, self.style))
-            context = compose(beside(ppl, z2, one_hot(ppl, label, self.classes)))
+            context = applied(ppl, compose, z2, one_hot(ppl, label, self.classes))
             z1 = ppl.sample("z1", Gaussian()(ppl, context, self.latent))
             ppl.sample("x", self.likelihood(ppl, decode(z1)), obs=x)
 
@@ -105,7 +105,7 @@ class M1M2:
             log_q = ppl.deterministic("y_logits", ppl.ops.log_softmax(classify(z1), -1))
             logits = clamped(ppl, log_q, y, self.missing)
             label = ppl.sample("y", ppl.distributions.Categorical(logits=logits))
-            context = infer(beside(ppl, z1, one_hot(ppl, label, self.classes)))
+            context = applied(ppl, infer, z1, one_hot(ppl, label, self.classes))
             ppl.sample("z2", self.posterior(ppl, context, self.style))
 
     def _sizes(self) -> dict[str, tuple[int, int]]:

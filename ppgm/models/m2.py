@@ -36,7 +36,7 @@ from ppgm.guides.gaussian import FAMILIES, Family, Gaussian
 from ppgm.models.checks import check_classes, check_network
 from ppgm.models.labels import check_labels, clamped, evidence, one_hot
 from ppgm.models.likelihoods import Bernoulli, Likelihood
-from ppgm.models.parts import beside, check_part
+from ppgm.models.parts import applied, check_part
 from ppgm.models.vae import LIKELIHOODS
 from ppgm.nets import MLP, Network
 from ppgm.ops import Array
@@ -101,7 +101,7 @@ class M2:
             if x is not None and y is not None:
                 ppl.factor("label", evidence(ppl, label, y, self.missing))
             z = ppl.sample("z", standard_normal(ppl, self.latent))
-            outputs = decode(beside(ppl, z, one_hot(ppl, label, self.classes)))
+            outputs = applied(ppl, decode, z, one_hot(ppl, label, self.classes))
             ppl.sample("x", self.likelihood(ppl, outputs), obs=x)
 
     def guide(self, ppl: Any, x: Array, y: Array | None = None) -> None:
@@ -113,7 +113,7 @@ class M2:
             log_q = ppl.deterministic("y_logits", ppl.ops.log_softmax(classify(x), -1))
             logits = clamped(ppl, log_q, y, self.missing)
             label = ppl.sample("y", ppl.distributions.Categorical(logits=logits))
-            context = encode(beside(ppl, x, one_hot(ppl, label, self.classes)))
+            context = applied(ppl, encode, x, one_hot(ppl, label, self.classes))
             ppl.sample("z", self.posterior(ppl, context, self.latent))
 
     def _sizes(self) -> dict[str, tuple[int, int]]:

@@ -1,6 +1,6 @@
 """Parts of declarations: likelihoods of decoders, families of guides."""
 
-__all__ = ["affine_of", "beside", "check_choice", "check_part"]
+__all__ = ["affine_of", "applied", "beside", "check_choice", "check_part"]
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -55,6 +55,11 @@ def affine_of(ppl: Any, net: Callable[[Array], Array], inputs: int) -> tuple[Arr
     xp = ppl.np
     bias = net(xp.zeros(inputs))
     return (net(xp.eye(inputs)) - bias).T, bias
+
+
+def applied(ppl: Any, net: Any, *arrays: Array) -> Array:
+    """Returns a network's outputs of arrays side by side; affine ones take them in parts."""
+    return net(*arrays) if getattr(net, "splits", False) else net(beside(ppl, *arrays))
 
 
 def beside(ppl: Any, *arrays: Array) -> Array:
