@@ -28,6 +28,10 @@ def main(arguments: list[str] | None = None) -> None:
         report["rows"] += _run(name, options, limits)
         _save(Path(options.out), report)
     _show(report["rows"])
+    strange = [r for r in report["rows"] if r.get("differs") and not r["note"]]
+    if strange:
+        names = ", ".join(f"{r['contestant']} in {r['row']}" for r in strange)
+        sys.exit(f"not the step of its baseline (see the check): {names}")
 
 
 def _run(name: str, options: argparse.Namespace, limits: harness.Limits) -> list[dict[str, Any]]:

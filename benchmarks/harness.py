@@ -68,8 +68,8 @@ def measure(row: Row, labels: list[str], limits: Limits) -> list[dict[str, Any]]
     checks = [_checked(row, label, limits) for label in labels]
     workers = [Worker(row, label, limits) for label in labels]
     try:
-        rounds = [[worker.ask("run") for worker in workers] for _ in range(limits.warm)]
-        rounds += [[worker.ask("run") for worker in workers] for _ in range(limits.rounds)]
+        count = range(limits.warm + limits.rounds)
+        rounds = [[worker.ask("run") for worker in workers] for _ in count]
     finally:
         for worker in workers:
             worker.close()
@@ -105,10 +105,11 @@ def _record(
         "cpu_ms_rounds": cpu,
         "first_round_seconds": rounds[0]["wall"],
         "loss": rounds[-1]["loss"],
-        "check": dict(zip(row.values, check.mean(0).tolist(), strict=True)),
+        "check": dict(zip(row.columns, check.mean(0).tolist(), strict=True)),
         "check_error": (check.std(0, ddof=1) / len(check) ** 0.5).tolist(),
         "peak_mb": rounds[-1]["peak_mb"],
         **worker.memory,
+        "losses": len(row.values),
         "note": (row.notes or {}).get(worker.label, ""),
     }
 
@@ -121,27 +122,26 @@ def _compared(records: list[dict[str, Any]], clock: str) -> list[dict[str, Any]]
             continue
         record["ratio"] = record[clock] / base[clock]
         record["peak_mb_ratio"] = record["peak_mb"] / base["peak_mb"]
-        record |= {"clock": clock, "baseline": base["contestant"], "agrees": _agrees(record, base)}
+        differs = _differs(record, base)
+        record |= {"clock": clock, "baseline": base["contestant"], "differs": differs}
     return records
 
 
 def _baseline(records: list[dict[str, Any]], name: str, clock: str) -> dict[str, Any] | None:
-    hand = [record for record in records if record["contestant"] in BASELINES[name]]
+    hand = (record for record in records if record["contestant"] in BASELINES[name])
     return min(hand, key=lambda record: record[clock], default=None)
 
 
-def _agrees(record: dict[str, Any], base: dict[str, Any]) -> bool:
-    """Whether the mean losses at the starting weights differ by chance only (4 standard errors).
-
-    A relative 1e-5 is allowed for single precision.
-    """
+def _differs(record: dict[str, Any], base: dict[str, Any]) -> list[str]:
+    """Returns which means differ by 4 standard errors, and by 1e-5 for single precision."""
     mine, theirs = (np.array(list(each["check"].values())) for each in (record, base))
     error = np.hypot(record["check_error"], base["check_error"])
-    return bool((np.abs(mine - theirs) <= 4 * error + 1e-5 * np.abs(theirs)).all())
+    close = np.abs(mine - theirs) <= 4 * error + 1e-5 * np.abs(theirs)
+    return [name for name, fine in zip(record["check"], close, strict=True) if not fine]
 
 
 def _environment(threads: int) -> dict[str, str]:
-    """Returns the environment of a contestant: as many threads for every library."""
+    """Returns a contestant's environment, with as many threads for every library."""
     counts = {name: str(threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
     flags = os.environ.get("XLA_FLAGS", "")
     if threads == 1:

@@ -14,8 +14,8 @@ from typing import NamedTuple
 import numpy as np
 
 import ppgm
-from benchmarks.row import Contestant, Row
-from ppgm import host as hosts
+from benchmarks import ppgm_check
+from benchmarks.row import Arrays, Contestant, Row
 from ppgm.fits import Epoch
 from ppgm.inference.objective import AbstractObjective
 from ppgm.optimisers import Adam
@@ -31,16 +31,19 @@ class Entry(NamedTuple):
     site: str
     """Name of the data."""
     optimiser: Adam
+    constant: Mapping[str, int] = {}
+    """Other data, which are one integer in every row."""
 
 
 def contestant(row: Row, host: str, entry: Entry) -> Contestant:
     """Returns the contestant on a host."""
     program = ppgm.program(entry.declaration, host=host)
     start = _at(program, entry, row)
+    data = _data(entry, row)
     train = partial(
         ppgm.fit,
         start,
-        {entry.site: row.data(row.size)},
+        data,
         entry.objective,
         epochs=FOREVER,
         batch_size=row.batch,
@@ -48,7 +51,14 @@ def contestant(row: Row, host: str, entry: Entry) -> Contestant:
         progress=False,
     )
     first_player = entry.objective.players[0].name
-    return Contestant(_rounds(train, f"{first_player}.loss"), partial(_check, start, entry, row))
+    first = {name: array[: row.batch] for name, array in data.items()}
+    check = partial(ppgm_check.check, row, start, entry.objective, first)
+    return Contestant(_rounds(train, f"{first_player}.loss"), check)
+
+
+def _data(entry: Entry, row: Row) -> Arrays:
+    constant = {name: np.full(row.size, value) for name, value in entry.constant.items()}
+    return {entry.site: row.data(row.size), **constant}
 
 
 def _at(program: ppgm.Program, entry: Entry, row: Row) -> ppgm.Fit:
@@ -85,22 +95,3 @@ def _rounds(train: Callable[..., object], loss: str) -> Callable[[], float]:
         return metrics.pop()[loss]
 
     return run
-
-
-def _check(start: ppgm.Fit, entry: Entry, row: Row, repeats: int) -> np.ndarray:
-    """Losses at the starting weights, from the trainer that `fit` steps."""
-    first = {entry.site: row.data(row.size)[: row.batch]}
-    players = [player.name for player in entry.objective.players]
-    trainer = hosts.load(start.program.host).trainer(
-        start.program,
-        entry.objective,
-        start.program.sites(first),
-        first,
-        dict.fromkeys(players, entry.optimiser),
-        0,
-        row.batch,
-        start.params,
-    )
-    trainer.start(None, 1.0)
-    seen = [trainer.bound(first, seed, row.batch) for seed in range(repeats)]
-    return np.array([[losses[f"{player}.loss"] for player in players] for losses in seen])

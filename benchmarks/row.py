@@ -13,6 +13,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from benchmarks.gradients import columns
+
 Arrays = dict[str, np.ndarray]
 
 
@@ -23,7 +25,7 @@ class Contestant(NamedTuple):
     """Runs one round (`row.steps` optimiser steps) to the end and returns the mean loss."""
 
     check: Callable[[int], np.ndarray]
-    """Losses `(repeats, values)` at the current weights on the row's first batch."""
+    """The row's columns, `(repeats, columns)`, at the starting weights on its first batch."""
 
 
 @dataclass(frozen=True)
@@ -37,9 +39,10 @@ class Row:
         batch: Rows in a minibatch.
         steps: Optimiser steps in a round; the data are `batch * steps` rows, one epoch a round.
         contestants: Label to (module, variant).
-        values: What `Contestant.check` returns, by column.
+        values: Losses that `Contestant.check` returns, by column.
         data: Makes the data from the number of rows.
         weights: Makes the starting weights, canonical name to array; networks are `(out, in)`.
+        gradients: Whether the check measures the loss's gradient too, network by network.
         particles: Draws per datum, where the row has them.
         repeats: Evaluations that `check` averages.
         notes: What differs for a contestant, by label.
@@ -54,6 +57,7 @@ class Row:
     values: tuple[str, ...]
     data: Callable[[int], np.ndarray]
     weights: Callable[[], Arrays]
+    gradients: bool = False
     particles: int = 1
     repeats: int = 200
     notes: Mapping[str, str] | None = None
@@ -62,6 +66,16 @@ class Row:
     def size(self) -> int:
         """Rows of the data."""
         return self.batch * self.steps
+
+    @property
+    def networks(self) -> tuple[str, ...]:
+        """How the names of the starting weights begin; a parameter by itself counts as one."""
+        return tuple(dict.fromkeys(name.split(".")[0] for name in self.weights()))
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the columns of a check."""
+        return (*self.values, *(columns(self.networks) if self.gradients else ()))
 
 
 TORCH = {

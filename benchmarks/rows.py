@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks import gan, rbm, sbn, vae
+from benchmarks import dlgm, gan, m2, rbm, sbn, vae
 
-ROWS = {row.name: row for row in (*vae.ROWS, sbn.ROW, gan.ROW, rbm.ROW)}
+TABLE = (*vae.ROWS, dlgm.ROW, *m2.ROWS, *sbn.ROWS, gan.ROW, rbm.ROW)
+ROWS = {row.name: row for row in TABLE}

@@ -37,9 +37,10 @@ def _line(record: dict[str, Any]) -> str:
 
 
 def _check(record: dict[str, Any]) -> str:
-    pairs = zip(record["check"].values(), record["check_error"], strict=True)
-    values = ", ".join(f"{value:.3f}±{error:.3f}" for value, error in pairs)
-    return values + ("" if record.get("agrees", True) else " differs")
+    pairs = list(zip(record["check"].values(), record["check_error"], strict=True))
+    values = ", ".join(f"{value:.3f}±{error:.3f}" for value, error in pairs[: record["losses"]])
+    differs = record.get("differs")
+    return f"{values} differs: {', '.join(differs)}" if differs else values
 
 
 def _notes(records: list[dict[str, Any]]) -> list[str]:

@@ -1,19 +1,20 @@
-"""The SBN's VIMCO step by hand in JAX."""
+"""The SBN's step by hand in JAX."""
 
 from __future__ import annotations
-
-import math
 
 import jax
 import jax.numpy as jnp
 import optax
 from jax import Array
 from jax.lax import stop_gradient
-from jax.scipy.special import logsumexp
 
-from benchmarks import jax_kit
+from benchmarks import jax_gradients, jax_kit
 from benchmarks.jax_kit import Tree, log_bernoulli
-from benchmarks.row import Contestant, Row
+from benchmarks.row import Contestant
+from benchmarks.sbn import SBNRow, jax_nvil
+from benchmarks.sbn.jax_estimators import Densities, rws, vimco
+
+ESTIMATORS = {"vimco": vimco, "nvil": jax_nvil.nvil, "rws": rws}
 
 
 def bernoulli(key: Array, logits: Array) -> Array:
@@ -22,54 +23,61 @@ def bernoulli(key: Array, logits: Array) -> Array:
     return jax.random.bernoulli(key, probabilities).astype(logits.dtype)
 
 
-def vimco(log_weights: Array, log_q: Array) -> tuple[Array, Array]:
-    """Returns VIMCO's surrogate loss and the bound, each `(B,)`, from `(K, B)`.
-
-    References: Variational inference for Monte Carlo objectives (Mnih & Rezende, 2016),
-    arXiv:1602.06725.
-    """
-    particles = len(log_weights)
-    bound = logsumexp(log_weights, axis=0) - math.log(particles)
-    others = (log_weights.sum(0) - log_weights) / (particles - 1)
-    replaced = jnp.eye(particles, dtype=bool)[:, :, None]
-    swapped = jnp.where(replaced, others[:, None], log_weights[None])
-    signal = stop_gradient(bound - (logsumexp(swapped, axis=1) - math.log(particles)))
-    return -(bound + (signal * log_q).sum(0)), bound
-
-
-def losses(params: Tree, key: Array, x: Array, particles: int) -> tuple[Array, Array]:
-    """Returns the surrogate loss and the negative bound, means over the rows of x `(B, D)`."""
-    affine = lambda name, h: jax_kit.affine(params[name], h)  # noqa: E731
-    key1, key2 = jax.random.split(key)
-    logits = affine("encoder1", x)
-    first = jnp.broadcast_to(logits, (particles, *logits.shape))
-    h1 = bernoulli(key1, first)
-    second = affine("encoder2", h1)
-    h2 = bernoulli(key2, second)
-
-    log_q = log_bernoulli(first, h1) + log_bernoulli(second, h2)
-    log_p = log_bernoulli(params["prior"], h2) + log_bernoulli(affine("decoder2", h2), h1)
-    log_p = log_p + log_bernoulli(affine("decoder1", h1), x)
-
-    surrogate, bound = vimco(log_p - log_q, log_q)
-    return surrogate.mean(), -bound.mean()
+def draw(params: Tree, key: Array, x: Array, row: SBNRow) -> Densities:
+    """Draws the hidden layers for the rows of x `(B, D)`."""
+    below, found = x, Densities([], [])
+    for level, mine in enumerate(jax.random.split(key, len(row.layers)), 1):
+        logits = jax_kit.affine(params[f"encoder{level}"], below)
+        if level == 1:  # the same for all particles
+            logits = jnp.broadcast_to(logits, (row.particles, *logits.shape))
+        h = bernoulli(mine, logits)
+        found.log_q.append(log_bernoulli(logits, h))
+        found.log_p.append(log_bernoulli(jax_kit.affine(params[f"decoder{level}"], h), below))
+        below = h
+    found.log_p.append(log_bernoulli(params["prior"], below))
+    return found
 
 
-def build(row: Row, variant: str) -> Contestant:
+def start(params: Tree, key: Array, x: Array, row: SBNRow) -> Tree:
+    """Returns what the estimator remembers at first, from one draw."""
+    if row.estimator != "nvil":
+        return ()
+    signal = jnp.stack(jax_nvil.signals(draw(params, key, x, row)))
+    return jax_nvil.moments(stop_gradient(signal))
+
+
+def losses(
+    params: Tree, memory: Tree, key: Array, x: Array, row: SBNRow
+) -> tuple[Array, tuple[Array, Tree]]:
+    """Returns the surrogate loss; the negative bound, both means over the rows; and the memory."""
+    draws = draw(params, key, x, row)
+    surrogate, bound, memory = ESTIMATORS[row.estimator](params, memory, draws, x)
+    return surrogate.mean(), (-bound.mean(), memory)
+
+
+def build(row: SBNRow, variant: str) -> Contestant:
     """Returns the contestant; variants are those of `jax_kit.epoch`."""
     weights, data = row.weights(), jnp.array(row.data(row.size))
-    names = ("encoder1", "encoder2", "decoder1", "decoder2")
-    params = {name: jax_kit.perceptron(weights, name)[0] for name in names}
+    names = {name.split(".")[0] for name in weights} - {"prior", "baseline"}
+    params: Tree = {name: jax_kit.perceptron(weights, name)[0] for name in sorted(names)}
     params["prior"] = jnp.array(weights["prior"])
-    optimiser = optax.adam(1e-3)
+    if row.estimator == "nvil":
+        params["baseline"] = jax_kit.perceptron(weights, "baseline")
+    optimiser, first = optax.adam(1e-3), data[: row.batch]
 
     def update(state: Tree, key: Array, batch: Array) -> tuple[Tree, Array]:
-        params, moments = state
-        gradient, loss = jax.grad(losses, has_aux=True)(params, key, batch, row.particles)
+        params, moments, memory = state
+        differentiate = jax.grad(losses, has_aux=True)
+        gradient, (loss, memory) = differentiate(params, memory, key, batch, row)
         changes, moments = optimiser.update(gradient, moments, params)
-        return (optax.apply_updates(params, changes), moments), loss
+        return (optax.apply_updates(params, changes), moments, memory), loss
 
-    first, start = data[: row.batch], jax.tree.map(jnp.copy, params)
-    check = jax_kit.repeated(lambda key: (losses(start, key, first, row.particles)[1],))
-    state = (params, optimiser.init(params))
+    def evaluate(params: Tree, key: Array) -> tuple[Array, Array]:
+        key1, key2 = jax.random.split(key)
+        memory = start(params, key1, first, row)
+        surrogate, (loss, _) = losses(params, memory, key2, first, row)
+        return surrogate, loss
+
+    check = jax_gradients.check(row, params, evaluate)
+    state = (params, optimiser.init(params), start(params, jax.random.key(0), first, row))
     return Contestant(jax_kit.epoch(row, variant, data, state, update), check)
