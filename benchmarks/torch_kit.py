@@ -51,6 +51,7 @@ def epoch(data: Tensor, batch: int, step: Step) -> Callable[[], float]:
     """Returns a function that takes one shuffled pass over the data and gives the mean loss."""
 
     def run() -> float:
+        torch.set_flush_denormal(True)  # as an expert would: weights of many draws are subnormal
         total = torch.zeros(())
         order = torch.randperm(len(data))
         for index in order.split(batch):

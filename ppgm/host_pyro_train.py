@@ -16,6 +16,7 @@ from torch import Tensor
 
 from ppgm.batches import Steps
 from ppgm.errors import ModelError
+from ppgm.host_pyro_denormals import flushed_denormals
 from ppgm.host_pyro_ops import to_numpy, to_tensor
 from ppgm.host_pyro_session import PyroRunner, open_session, seeded_rng
 from ppgm.host_pyro_trace import canonical
@@ -140,7 +141,11 @@ class PyroTrainer:
         """Returns the log of every finished step, and that of one that was not finite."""
         log: list[dict[str, float]] = []
         layout = make_layout(self.table, self.session.dims, scale)
-        with torch.random.fork_rng(devices=[]), pyro.validation_enabled(is_validate=False):
+        with (
+            flushed_denormals(),
+            torch.random.fork_rng(devices=[]),
+            pyro.validation_enabled(is_validate=False),
+        ):
             torch.set_rng_state(self.rng)
             for batch in plan:
                 entry, finite = self._step(batch(), layout)

@@ -13,7 +13,7 @@ from ppgm import host as hosts
 from ppgm.errors import ArgumentError, EstimatorError, ModelError
 from ppgm.fits import EarlyStopping
 from ppgm.inference import ELBO, GAN, IWAE
-from ppgm.models import FactorAnalysis, Generator
+from ppgm.models import VAE, FactorAnalysis, Generator
 from ppgm.optimisers import SGD
 from ppgm.probes import probe
 
@@ -356,3 +356,29 @@ def test_an_objective_that_cannot_be_right_is_refused(host):
         trained(host, {"x": (X > 0) * 1.0}, ppgm.models.SBN(3, (2,)), GAN(), steps=1)
     with pytest.raises(EstimatorError, match="IWAE needs one"):
         trained(host, declaration=Generator(3), objective=IWAE(), steps=1)
+
+
+def test_subnormal_numbers_are_zero_in_training_and_not_after_it():
+    """They slow processors down; torch is left as it was found."""
+    torch = pytest.importorskip("torch")
+    pytest.importorskip("pyro")
+    seen = []
+
+    def tiny():
+        return float(torch.tensor(1e-310, dtype=torch.float64) * 0.5)
+
+    class Watched(VAE):
+        def guide(self, ppl, x):
+            seen.append(tiny())
+            super().guide(ppl, x)
+
+    data = {"x": np.zeros((4, 3))}
+    ppgm.fit(ppgm.program(Watched(3, 2, hidden=(2,)), host="pyro"), data, ELBO(), steps=2)
+    assert seen[-1] == 0.0
+    assert tiny() > 0
+    torch.set_flush_denormal(True)
+    try:
+        ppgm.fit(ppgm.program(VAE(3, 2, hidden=(2,)), host="pyro"), data, ELBO(), steps=1)
+        assert tiny() == 0.0
+    finally:
+        torch.set_flush_denormal(False)

@@ -4,9 +4,8 @@ z2 ~ N(0, I), z1 | z2 Gaussian and x | z1 Bernoulli; the guide draws z1 | x, the
 with means and log scales of networks. The loss is the negative IWAE bound, mean over the batch.
 
 As training goes on, most of the 50 normalised weights fall below the normal range of single
-precision. Whatever is written in torch then takes two to three times as long on x86, since torch
-computes with such numbers unless told not to (`torch.set_flush_denormal`) and XLA does not; no
-contestant sets the flag, so that the ratio is between steps and not between processor modes.
+precision, with which x86 computes two to three times slower. XLA has them as zero; the contestants
+by hand in torch tell torch to, and so does ppgm while it trains.
 """
 
 from __future__ import annotations
