@@ -66,7 +66,7 @@ def picture(split: Quadrants, pair: Pair, test: np.ndarray, path: Path, count: i
 
     digits = test[:count]
     c = split.split(digits)["c"]
-    mean = ppgm.predict(pair.net, {"c": c}, site="x", draws=1).mean
+    mean = ppgm.predict(pair.net, {"c": c}, site="x", draws=1000).mean
     drawn = ppgm.predict(pair.cvae, {"c": c}, site="x", draws=4, keep=True).draws
     assert drawn is not None
     grey = np.full((count, split.features), 0.5)
