@@ -23,7 +23,7 @@ import argparse
 from collections.abc import Iterator
 
 import numpy as np
-from budget import train_for
+from common import spread, train_for
 
 import ppgm
 from ppgm import tables
@@ -73,7 +73,7 @@ def main() -> None:
     data = ppgm.data.load(args.data, folder=args.folder)
     layers = (8, 4) if args.smoke else tuple(int(w) for w in args.layers.split(","))
     net = SBN(data.train["x"].shape[1], layers)
-    held_out = data.test["x"][: 20 if args.smoke else args.rows]
+    held_out = spread(data.test["x"], 20 if args.smoke else args.rows)
     chosen = {n: o for n, o in ESTIMATORS.items() if args.only in ("all", n)}
     runs = compare(
         net, data.train["x"], held_out, minutes=0.0 if args.smoke else args.minutes,

@@ -19,7 +19,7 @@ import argparse
 from collections.abc import Iterator
 
 import numpy as np
-from budget import train_for
+from common import paired, spread, train_for
 
 import ppgm
 from ppgm import tables
@@ -66,18 +66,17 @@ def main() -> None:
 
     data = ppgm.data.load(args.data, folder=args.folder)
     runs = compare(
-        data.train["x"], data.test["x"][: args.rows], latents=latents, hidden=hidden,
+        data.train["x"], spread(data.test["x"], args.rows), latents=latents, hidden=hidden,
         minutes=args.minutes, particles=args.particles, host=args.host, seed=args.seed,
     )  # fmt: skip
     rows, first = [], None
     for name, epochs, found in runs:
         first = first or found
-        gap = found.log_likelihood - first.log_likelihood
-        error = gap.std(ddof=1) / np.sqrt(len(gap))
+        gap = paired(found.log_likelihood, first.log_likelihood)
         assert found.elbo is not None
         rows.append((
             name, epochs, tables.number(float(found.elbo.mean())), tables.number(found.mean),
-            "" if found is first else tables.measured(float(gap.mean()), float(error)),
+            "" if found is first else tables.measured(*gap),
         ))  # fmt: skip
         header = ("covariance", "epochs", "ELBO", "log p(x)", "above diagonal")
         print(tables.text(header, rows), "\n", flush=True)

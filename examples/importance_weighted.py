@@ -22,6 +22,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
+from common import paired, spread
 
 import ppgm
 from ppgm import tables
@@ -62,12 +63,6 @@ def compare(
         yield measured(f"{old}, then {new}", fit)
 
 
-def paired(a: np.ndarray, b: np.ndarray) -> tuple[float, float]:
-    """Returns the mean of a - b, row by row, and its standard error."""
-    gap = a - b
-    return float(gap.mean()), float(gap.std(ddof=1) / np.sqrt(len(gap)))
-
-
 def main() -> None:
     """Prints a table."""
     parser = argparse.ArgumentParser()
@@ -88,7 +83,7 @@ def main() -> None:
     x = data.train["x"]
     net = VAE(x.shape[1], 4, hidden=(16,)) if args.smoke else VAE(x.shape[1], 50)
     runs = compare(
-        net, x, data.test["x"][: args.rows], epochs=args.epochs, more=args.more,
+        net, x, spread(data.test["x"], args.rows), epochs=args.epochs, more=args.more,
         particles=args.particles, host=args.host, seed=args.seed,
     )  # fmt: skip
     table, first = [], None

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from common import paired
 
 import ppgm
 from ppgm import tables
@@ -114,11 +115,10 @@ def main() -> None:
             split, train, test, epochs=args.epochs, patience=args.patience, latent=latent,
             particles=args.particles, hidden=hidden, host=args.host, seed=args.seed,
         )  # fmt: skip
-        gap = pair.of_cvae.log_likelihood - pair.of_net.log_likelihood
-        error = gap.std(ddof=1) / np.sqrt(len(gap))
+        gap = paired(pair.of_cvae.log_likelihood, pair.of_net.log_likelihood)
         table.append((
             seen, tables.number(-pair.of_net.mean), tables.number(-pair.of_cvae.mean),
-            tables.measured(float(gap.mean()), float(error)),
+            tables.measured(*gap),
         ))  # fmt: skip
         print(tables.text(("seen", "network", "CVAE", "gap"), table), "\n", flush=True)
         if args.out and seen == 1:

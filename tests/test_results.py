@@ -49,7 +49,7 @@ def test_more_draws_are_better_and_use_more_units() -> None:
     """Burda et al., tables 1 and 2."""
     data = load("mnist-static")
     runs = example("importance_weighted")["compare"](
-        VAE(784, 50), data.train["x"][:10_000], data.test["x"][:1000], epochs=30, more=15,
+        VAE(784, 50), data.train["x"][::5], data.test["x"][::10], epochs=30, more=15,
         particles=200, host="numpyro",
     )  # fmt: skip
     found = {run.name: run for run in runs}
@@ -66,7 +66,7 @@ def test_belief_nets_learn_most_by_the_estimators_of_low_variance() -> None:
     """Mnih & Gregor; Mnih & Rezende; Bornschein & Bengio."""
     data = load("mnist-static")
     runs = example("belief_nets")["compare"](
-        SBN(784, (200,)), data.train["x"], data.test["x"][:300], minutes=1.0, particles=500,
+        SBN(784, (200,)), data.train["x"], data.test["x"][::30], minutes=1.0, particles=500,
         host="numpyro",
     )  # fmt: skip
     found = {name: evidence.log_likelihood for name, _, evidence in runs}
@@ -84,7 +84,7 @@ def test_belief_nets_beat_independent_bits(name: str) -> None:
     sets = {
         "train": data.train["x"],
         "validation": data.validation["x"],
-        "test": data.test["x"][:1000],
+        "test": data.test["x"],
     }
     runs = script["compare"](
         SBN(data.train["x"].shape[1], (200,)), sets, epochs=400, patience=20, host="numpyro",
