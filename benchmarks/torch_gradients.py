@@ -6,13 +6,25 @@ from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from benchmarks.gradients import measured
 from benchmarks.row import Row
+from benchmarks.torch_kit import first_batch
 
 Losses = Callable[[], tuple[Tensor, Tensor]]
 """Returns what is differentiated, and the loss that is reported."""
+
+
+def of_loss(model: nn.Module, row: Row) -> Callable[[int], np.ndarray]:
+    """Returns the check of a module whose output is the loss, by its children's names."""
+    first = first_batch(row)
+
+    def losses() -> tuple[Tensor, Tensor]:
+        value = model(first)
+        return value, value
+
+    return check(row, {n: net.parameters() for n, net in model.named_children()}, losses)
 
 
 def check(

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from benchmarks.row import Arrays, layers
+from benchmarks.row import Arrays, Row, layers
 
 Step = Callable[[Tensor], Tensor]
 
@@ -45,6 +45,18 @@ def optimise(optimiser: torch.optim.Optimizer, loss: Tensor) -> Tensor:
 def maybe_compiled(function: Step, variant: str) -> Step:
     """Returns the function, through `torch.compile` in the variant of that name."""
     return torch.compile(function) if variant == "compiled" else function
+
+
+def first_batch(row: Row) -> Tensor:
+    """Returns the rows `(B, D)` that checks are of."""
+    return torch.from_numpy(row.data(row.size)[: row.batch])
+
+
+def training(model: nn.Module, row: Row, variant: str) -> Callable[[], float]:
+    """Returns the epoch of a module whose output is the loss."""
+    optimiser, loss = adam(model.parameters(), variant), maybe_compiled(model, variant)
+    data = torch.from_numpy(row.data(row.size))
+    return epoch(data, row.batch, lambda x: optimise(optimiser, loss(x)))
 
 
 def epoch(data: Tensor, batch: int, step: Step) -> Callable[[], float]:

@@ -19,11 +19,10 @@ References:
     | https://arxiv.org/abs/1602.06725
 """
 
-import argparse
 from collections.abc import Iterator
 
 import numpy as np
-from common import spread, train_for
+from common import arguments, spread, train_for
 
 import ppgm
 from ppgm import tables
@@ -58,16 +57,11 @@ def compare(
 
 def main() -> None:
     """Trains one net by every estimator and prints a table."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--data", default="digits", choices=("digits", "mnist-static"))
-    parser.add_argument("--folder", help="folder of the MNIST files")
-    parser.add_argument("--host", default="numpyro", choices=("numpyro", "pyro"))
+    parser = arguments("mnist-static")
     parser.add_argument("--layers", default="200,200", help="widths, from the one next to x")
     parser.add_argument("--minutes", type=float, default=1.0, help="of each estimator")
     parser.add_argument("--rows", type=int, default=500, help="held-out rows to evaluate")
     parser.add_argument("--only", default="all", choices=("all", *ESTIMATORS))
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--smoke", action="store_true", help="one epoch each, a small net")
     args = parser.parse_args()
 
     data = ppgm.data.load(args.data, folder=args.folder)

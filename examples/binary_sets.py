@@ -16,11 +16,11 @@ References:
     | https://arxiv.org/abs/1602.06725
 """
 
-import argparse
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+from common import arguments
 
 import ppgm
 from ppgm import tables
@@ -65,15 +65,10 @@ def load(name: str, folder: str | None) -> dict[str, np.ndarray]:
 
 def main() -> None:
     """Prints a table."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--data", default="digits", choices=("digits", "dna", "mushrooms"))
-    parser.add_argument("--folder", help="folder of the files")
-    parser.add_argument("--host", default="numpyro", choices=("numpyro", "pyro"))
+    parser = arguments("dna", "mushrooms")
     parser.add_argument("--layers", default="200", help="widths, from the one next to x")
     parser.add_argument("--epochs", type=int, default=1000, help="at most")
     parser.add_argument("--patience", type=int, default=50, help="epochs without a rise")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--smoke", action="store_true", help="one epoch each, a small net")
     args = parser.parse_args()
 
     sets = load(args.data, args.folder)

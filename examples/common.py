@@ -1,11 +1,27 @@
-"""What the comparisons share: equal minutes, rows of all kinds, paired differences."""
+"""What the comparisons share: arguments, equal minutes, rows of all kinds, paired differences."""
 
+from argparse import ArgumentParser
 from time import process_time
 from typing import Any
 
 import numpy as np
 
 import ppgm
+
+
+def arguments(*files: str) -> ArgumentParser:
+    """Returns a parser of what every comparison takes.
+
+    Args:
+        files: Names of the data sets that need a folder of files, beside the bundled digits.
+    """
+    parser = ArgumentParser()
+    parser.add_argument("--data", default="digits", choices=("digits", *files))
+    parser.add_argument("--folder", help="folder of the data's files")
+    parser.add_argument("--host", default="numpyro", choices=("numpyro", "pyro"))
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--smoke", action="store_true", help="a small net and next to no training")
+    return parser
 
 
 def train_for(

@@ -15,11 +15,10 @@ References:
     | Mohamed & Wierstra, 2014), https://arxiv.org/abs/1401.4082
 """
 
-import argparse
 from collections.abc import Iterator
 
 import numpy as np
-from common import paired, spread, train_for
+from common import arguments, paired, spread, train_for
 
 import ppgm
 from ppgm import tables
@@ -49,16 +48,11 @@ def compare(
 
 def main() -> None:
     """Prints a table."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--data", default="digits", choices=("digits", "mnist-static"))
-    parser.add_argument("--folder", help="folder of the MNIST file")
-    parser.add_argument("--host", default="numpyro", choices=("numpyro", "pyro"))
+    parser = arguments("mnist-static")
     parser.add_argument("--latents", default="50", help="widths, from the one next to x")
     parser.add_argument("--minutes", type=float, default=1.0, help="minutes for each family")
     parser.add_argument("--rows", type=int, default=2000, help="held-out rows to evaluate")
     parser.add_argument("--particles", type=int, default=500, help="draws for log p(x)")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--smoke", action="store_true", help="two epochs each, a small net")
     args = parser.parse_args()
     latents, hidden = tuple(int(w) for w in args.latents.split(",")), (200, 200)
     if args.smoke:

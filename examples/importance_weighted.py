@@ -17,12 +17,11 @@ References:
     | https://arxiv.org/abs/1509.00519
 """
 
-import argparse
 from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
-from common import paired, spread
+from common import arguments, paired, spread
 
 import ppgm
 from ppgm import tables
@@ -65,16 +64,11 @@ def compare(
 
 def main() -> None:
     """Prints a table."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--data", default="digits", choices=("digits", "mnist-static"))
-    parser.add_argument("--folder", help="folder of the MNIST file")
-    parser.add_argument("--host", default="numpyro", choices=("numpyro", "pyro"))
+    parser = arguments("mnist-static")
     parser.add_argument("--epochs", type=int, default=40)
     parser.add_argument("--more", type=int, default=20, help="epochs by the other bound")
     parser.add_argument("--rows", type=int, default=2000, help="held-out rows to evaluate")
     parser.add_argument("--particles", type=int, default=500, help="draws for log p(x)")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--smoke", action="store_true", help="one epoch each, a small net")
     args = parser.parse_args()
     if args.smoke:
         args.epochs, args.more, args.rows, args.particles = 1, 1, 20, 25

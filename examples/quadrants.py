@@ -17,12 +17,11 @@ References:
     | https://pyro.ai/examples/cvae.html
 """
 
-import argparse
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from common import paired
+from common import arguments, paired
 
 import ppgm
 from ppgm import tables
@@ -88,18 +87,13 @@ def picture(split: Quadrants, pair: Pair, test: np.ndarray, path: Path, count: i
 
 def main() -> None:
     """Prints a table, and saves a picture for one quadrant seen."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--data", default="digits", choices=("digits", "mnist"))
-    parser.add_argument("--folder", help="folder of the MNIST files")
-    parser.add_argument("--host", default="numpyro", choices=("numpyro", "pyro"))
+    parser = arguments("mnist")
     parser.add_argument("--rows", type=int, help="the first training rows only")
     parser.add_argument("--epochs", type=int, default=50, help="at most")
     parser.add_argument("--patience", type=int, default=3, help="epochs without a rise")
     parser.add_argument("--test-rows", type=int, default=2000, help="held-out rows to evaluate")
     parser.add_argument("--particles", type=int, default=100, help="draws for log p(x | c)")
-    parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, help="a .png for the picture")
-    parser.add_argument("--smoke", action="store_true", help="one epoch each, small nets")
     args = parser.parse_args()
     latent, hidden = 50, (500, 500)
     if args.smoke:

@@ -15,11 +15,11 @@ References:
     | https://arxiv.org/abs/1406.5298
 """
 
-import argparse
 from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
+from common import arguments
 
 import ppgm
 from ppgm import tables
@@ -76,15 +76,10 @@ def compare(
 
 def main() -> None:
     """Prints a table of accuracies."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--data", default="digits", choices=("digits", "mnist", "fashion-mnist"))
-    parser.add_argument("--folder", help="folder of the MNIST files")
-    parser.add_argument("--host", default="numpyro", choices=("numpyro", "pyro"))
+    parser = arguments("mnist", "fashion-mnist")
     parser.add_argument("--labels", type=int, default=100, help="labelled rows")
     parser.add_argument("--rows", type=int, help="the first rows only, labelled or not")
     parser.add_argument("--epochs", type=int, default=100)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--smoke", action="store_true", help="one epoch of each")
     args = parser.parse_args()
 
     data = ppgm.data.load(args.data, folder=args.folder)

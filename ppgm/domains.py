@@ -30,9 +30,8 @@ def check_number(
     if not (isfinite(number) and number >= least and above < number < below):
         bounds = (("of at least", least), ("above", above), ("below", below))
         words = " and ".join(f"{word} {bound:g}" for word, bound in bounds if isfinite(bound))
-        raise ArgumentError(
-            f"{type(owner).__name__}: {name} must be a number {words}, not {value!r}"
-        )
+        domain = f"a number {words}".rstrip()
+        raise ArgumentError(f"{type(owner).__name__}: {name} must be {domain}, not {value!r}")
 
 
 def check_size(owner: Any, *names: str, least: int = 1) -> None:

@@ -76,6 +76,20 @@ def test_an_estimate_is_within_its_standard_error(host, x, params):
     assert "exact log p(x)" in str(found)
 
 
+def test_the_elbo_of_the_draws_is_the_closed_form(host, x, params):
+    own = exact_encoder(params, 1.3)
+    weight, bias = own["encoder.layers.0.weight"], own["encoder.layers.0.bias"]
+    guide = linear_gaussian.mean_field(weight[:L], bias[:L], bias[L:])
+    wanted = linear_gaussian.elbo(x, FactorAnalysis(D, L).exact_model(params), guide)
+    found = ppgm.evaluate(untrained(FactorAnalysis(D, L), host, own), {"x": x}, particles=4000)
+    assert found.elbo is not None
+    assert (found.elbo < found.log_likelihood).all()
+    # a log weight here has a standard deviation of about one: six standard errors of a mean
+    np.testing.assert_allclose(found.elbo, wanted, atol=6 / np.sqrt(4000))
+    assert np.abs(wanted - found.exact).min() > 0.05  # log p itself would not pass for it
+    assert "ELBO = " in str(found)
+
+
 def test_the_standard_errors_are_those_of_the_weights(host, x, params):
     fit = untrained(FactorAnalysis(D, L), host, exact_encoder(params, 1.3))
     found = ppgm.evaluate(fit, {"x": x}, particles=100, chunk=N, seed=3)

@@ -45,6 +45,26 @@ def test_norms_are_corrected_for_the_noise_of_means(rng: np.random.Generator) ->
     assert np.mean(squares) == pytest.approx(truth @ truth, abs=5 * np.std(squares) / 63)
 
 
+@pytest.mark.parametrize("truth", [0.0, 3.0])
+def test_the_error_of_a_bias_is_its_spread_over_experiments(
+    truth: float, rng: np.random.Generator
+) -> None:
+    """Of a clear bias the standard deviation; of none, that of squares within a factor of two."""
+    variance, draws, found = np.full(4, 2.0), 50, []
+    mean = np.full(4, truth / 2)
+    for _ in range(4000):
+        noisy = mean + rng.normal(size=4) * np.sqrt(variance / draws)
+        exact = Moments({"a": np.zeros(4)}, {"a": np.zeros(4)}, 1, 0.0)
+        found.append(_measured(Moments({"a": noisy}, {"a": variance}, draws, 0.0), exact, ["a"]))
+    biases, errors = (np.array([getattr(f, n) for f in found]) for n in ("bias", "bias_error"))
+    if truth:
+        assert np.median(errors) == pytest.approx(biases.std(), rel=0.05)
+    else:
+        spread = np.sqrt(np.sqrt(2 * 4) * variance[0] / draws)  # of the squared norm of the noise
+        assert np.median(errors) == pytest.approx(spread, rel=0.5)
+        assert np.mean(biases > 3 * errors) < 0.01
+
+
 def test_estimators_of_a_sigmoid_belief_net(host: str) -> None:
     """Unbiased ones have no bias beyond its error, and the published order of variances holds."""
     run = ppgm.program(SBN(5, (4, 3)), host=host)

@@ -51,15 +51,4 @@ def build(row: Row, variant: str) -> Contestant:
     """Returns the contestant; variants are those of `torch_kit`."""
     torch.manual_seed(0)
     model = DLGM(row)
-    data = torch.from_numpy(row.data(row.size))
-    optimiser = torch_kit.adam(model.parameters(), variant)
-    loss = torch_kit.maybe_compiled(model, variant)
-    step = lambda x: torch_kit.optimise(optimiser, loss(x))  # noqa: E731
-
-    def losses() -> tuple[Tensor, Tensor]:
-        value = model(data[: row.batch])
-        return value, value
-
-    networks = {name: network.parameters() for name, network in model.named_children()}
-    check = torch_gradients.check(row, networks, losses)
-    return Contestant(torch_kit.epoch(data, row.batch, step), check)
+    return Contestant(torch_kit.training(model, row, variant), torch_gradients.of_loss(model, row))

@@ -44,9 +44,6 @@ def build(row: Row, variant: str) -> Contestant:
     """Returns the contestant; variants are those of `torch_kit`."""
     torch.manual_seed(0)
     model = VAE(row)
-    data = torch.from_numpy(row.data(row.size))
-    optimiser = torch_kit.adam(model.parameters(), variant)
-    loss = torch_kit.maybe_compiled(model, variant)
-    step = lambda x: torch_kit.optimise(optimiser, loss(x))  # noqa: E731
-    check = torch_kit.repeated(lambda: (model(data[: row.batch]),))
-    return Contestant(torch_kit.epoch(data, row.batch, step), check)
+    first = torch_kit.first_batch(row)
+    check = torch_kit.repeated(lambda: (model(first),))
+    return Contestant(torch_kit.training(model, row, variant), check)
