@@ -9,6 +9,7 @@ __all__ = [
     "Counting",
     "DiscretisedLogistic",
     "Portable",
+    "Pushed",
     "Rng",
     "standard_normal",
 ]
@@ -61,6 +62,25 @@ class Portable(Protocol):
 
     def log_prob(self, value: Array) -> Array:
         """Returns the log density of values ``(*, *event_shape)``, shape ``(*)``."""
+        ...
+
+
+class Pushed(Portable, Protocol):
+    """A portable distribution whose draws are a function of standard normal noise.
+
+    The hosts keep the log density of their own draw, so that what costs most the other way
+    round (a flow with a slow inverse) is not inverted.
+    """
+
+    def push(self, noise: Array) -> tuple[Array, Array]:
+        """Returns the draws at some noise, and their log density.
+
+        Args:
+            noise: Standard normal, ``(*shape, *batch_shape, *event_shape)``.
+
+        Returns:
+            Values of the noise's shape, and log densities ``(*shape, *batch_shape)``.
+        """
         ...
 
 

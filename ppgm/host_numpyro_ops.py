@@ -62,4 +62,5 @@ OPS = Ops(
     sum=lambda x, axes: jnp.sum(x, axis=axes),
     float=lambda x: jnp.asarray(x, jnp.result_type(float)),
     grad=_grad,
+    scan=lambda step, carry, xs: jax.lax.scan(step, carry, xs)[1],
 )

@@ -151,10 +151,27 @@ class PortableDistribution(dist.Distribution):
         return PortableDistribution(self.portable, tuple(batch_shape))
 
     def sample(self, key: Array, sample_shape: tuple[int, ...] = ()) -> Array:
-        return self.portable.sample(JaxRng(key), (*sample_shape, *self.batch_shape))
+        return self.sample_with_intermediates(key, sample_shape)[0]
 
-    def log_prob(self, value: Array) -> Array:
-        log_p = self.portable.log_prob(value)
+    def sample_with_intermediates(
+        self, key: Array, sample_shape: tuple[int, ...] = ()
+    ) -> tuple[Array, list[Array]]:
+        """Returns draws and, of a `Pushed` distribution, their log density beside them."""
+        rng, shape = JaxRng(key), (*sample_shape, *self.batch_shape)
+        if not hasattr(self.portable, "push"):
+            return self.portable.sample(rng, shape), []
+        value, log_p = self.push(rng.normal((*shape, *self.event_shape)))
+        return value, [log_p]
+
+    def push(self, noise: Array) -> tuple[Array, Array]:
+        """Returns the draws at some noise, and their log density."""
+        value, log_p = self.portable.push(noise)
+        return value, self._whole(log_p)
+
+    def log_prob(self, value: Array, intermediates: Any = None) -> Array:
+        return intermediates[0] if intermediates else self._whole(self.portable.log_prob(value))
+
+    def _whole(self, log_p: Array) -> Array:
         return jnp.broadcast_to(log_p, jnp.broadcast_shapes(log_p.shape, self.batch_shape))
 
 

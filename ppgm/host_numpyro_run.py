@@ -40,7 +40,7 @@ from ppgm.errors import ModelError
 from ppgm.host_numpyro_keys import JaxRng, Seed
 from ppgm.host_numpyro_one_hot import OneHotCategorical
 from ppgm.host_numpyro_ops import to_array, to_numpy
-from ppgm.host_numpyro_ppl import base_of
+from ppgm.host_numpyro_ppl import PortableDistribution, base_of
 from ppgm.programs import Program, seeded
 from ppgm.relaxations import relaxed_bits, relaxed_one_hot
 from ppgm.sites import Plate
@@ -98,6 +98,7 @@ class Detach(Messenger):
         kept = relaxed or msg["name"] in self.given
         if self.ask.detached or not (msg["fn"].has_rsample or kept):
             msg["value"] = jax.lax.stop_gradient(msg["value"])
+            msg["intermediates"] = []  # the density of the draw goes through the draw
 
 
 class Relax(Messenger):
@@ -165,7 +166,12 @@ class Inject(Messenger):
         if name in self.values:
             msg["value"] = _aligned(self.values[name], fn)
         elif name in self.noise:
-            msg["value"] = _from_noise(base_of(fn), _aligned(self.noise[name], fn))
+            noise, base = _aligned(self.noise[name], fn), base_of(fn)
+            if isinstance(base, PortableDistribution):
+                msg["value"], log_p = _pushed(base, noise)
+                msg["intermediates"] = [log_p]
+            else:
+                msg["value"] = _from_noise(base, noise)
 
 
 def _aligned(value: Array, fn: Any) -> Array:
@@ -174,6 +180,12 @@ def _aligned(value: Array, fn: Any) -> Array:
     if spare <= 0 or not jnp.ndim(value):
         return value
     return jnp.reshape(value, value.shape[:1] + (1,) * spare + value.shape[1:])
+
+
+def _pushed(fn: PortableDistribution, noise: Any) -> tuple[Array, Array]:
+    if not hasattr(fn.portable, "push"):
+        raise ModelError(f"{type(fn.portable).__name__} is no function of Gaussian noise")
+    return fn.push(noise)
 
 
 def _from_noise(fn: Any, noise: Any) -> Any:

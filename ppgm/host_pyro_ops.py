@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ppgm.ops import Ops
+from ppgm.ops import Ops, loop
 
 
 def to_tensor(value: Any) -> Any:
@@ -59,4 +59,5 @@ OPS = Ops(
     sum=_sum,
     float=_float,
     grad=_grad,
+    scan=loop(torch.stack),
 )

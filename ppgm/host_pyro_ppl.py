@@ -147,6 +147,7 @@ class PortableDistribution(TorchDistribution):
     def __init__(self, portable: Any, batch_shape: tuple[int, ...]) -> None:
         self.portable = portable
         self.has_rsample = portable.reparameterised
+        self._drawn: tuple[Tensor, Tensor, bool] | None = None
         super().__init__(torch.Size(batch_shape), portable.event_shape, validate_args=False)
 
     @property
@@ -159,14 +160,33 @@ class PortableDistribution(TorchDistribution):
         return PortableDistribution(self.portable, tuple(batch_shape))
 
     def rsample(self, sample_shape: Any = ()) -> Tensor:
-        return self.portable.sample(TorchRng(), (*sample_shape, *self.batch_shape))
+        shape = (*sample_shape, *self.batch_shape)
+        if not hasattr(self.portable, "push"):
+            return self.portable.sample(TorchRng(), shape)
+        return self.push(TorchRng().normal((*shape, *self.event_shape)))[0]
+
+    def push(self, noise: Tensor) -> tuple[Tensor, Tensor]:
+        """Returns the draws at some noise and their log density, which is kept for that tensor.
+
+        It holds for this very tensor and this distribution, whose parameters do not change, and
+        for gradients as they were at the draw: nothing else can be mistaken for it.
+        """
+        value, log_p = self.portable.push(noise)
+        self._drawn = value, self._whole(log_p), torch.is_grad_enabled()
+        return self._drawn[:2]
 
     def sample(self, sample_shape: Any = ()) -> Tensor:
         with torch.no_grad():
             return self.rsample(sample_shape)
 
     def log_prob(self, value: Tensor) -> Tensor:
-        log_p = self.portable.log_prob(value)
+        if self._drawn is not None:
+            drawn, log_p, graded = self._drawn
+            if value is drawn and graded == torch.is_grad_enabled():
+                return log_p
+        return self._whole(self.portable.log_prob(value))
+
+    def _whole(self, log_p: Tensor) -> Tensor:
         if log_p.shape == self.batch_shape:
             return log_p
         return log_p.expand(torch.broadcast_shapes(log_p.shape, self.batch_shape))

@@ -364,6 +364,8 @@ def _from_noise(fn: Any, noise: Tensor) -> Tensor:
         return fn.loc + (fn.scale_tril @ noise[..., None])[..., 0]
     if isinstance(fn, Normal):
         return fn.loc + fn.scale * noise
+    if hasattr(getattr(fn, "portable", None), "push"):
+        return fn.push(noise)[0]
     raise ModelError(f"noise can be given to Gaussian sites only, not to {type(fn).__name__}")
 
 

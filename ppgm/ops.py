@@ -4,7 +4,7 @@
 standard's namespace, so that their mathematics can be tested on plain numpy arrays.
 """
 
-__all__ = ["NUMPY", "Array", "Ops", "ops_of"]
+__all__ = ["NUMPY", "Array", "Arrays", "Ops", "Step", "loop", "ops_of"]
 
 from collections.abc import Callable
 from importlib import import_module
@@ -14,6 +14,11 @@ import numpy as np
 
 Array = Any
 """An array of numpy, torch or jax."""
+
+Arrays = tuple[Array, ...]
+
+Step = Callable[[Arrays, Arrays], tuple[Arrays, Arrays]]
+"""From a carry and what one step gets to the next carry and what the step puts out."""
 
 
 class Ops(NamedTuple):
@@ -31,6 +36,8 @@ class Ops(NamedTuple):
         sum: ``(x, axes) -> x`` summed over a tuple of axes.
         float: ``(x) -> x`` as an array of the default float type.
         grad: ``(fn, x) -> d fn(x).sum() / d x``, itself differentiable.
+        scan: ``(step, carry, xs) -> ys`` with ``carry, y = step(carry, x)`` for every x along
+            the first axis. All are tuples of arrays; the loop is compiled once under jax.
     """
 
     np: Any
@@ -44,6 +51,7 @@ class Ops(NamedTuple):
     sum: Callable[[Array, tuple[int, ...]], Array]
     float: Callable[[Any], Array]
     grad: Callable[[Callable[[Array], Array], Array], Array]
+    scan: Callable[[Step, Arrays, Arrays], Arrays]
 
 
 def ops_of(array: Array) -> Ops:
@@ -70,6 +78,19 @@ def _no_grad(fn: Callable[[Array], Array], x: Array) -> Array:
     raise TypeError(f"numpy has no derivatives: give {fn} torch or jax arrays")
 
 
+def loop(stack: Callable[[list[Array]], Array]) -> Callable[[Step, Arrays, Arrays], Arrays]:
+    """Returns a `scan` that is a plain loop, of a library with the given `stack`."""
+
+    def scan(step: Step, carry: Arrays, xs: Arrays) -> Arrays:
+        rows = []
+        for x in zip(*xs, strict=True):
+            carry, y = step(carry, x)
+            rows.append(y)
+        return tuple(map(stack, map(list, zip(*rows, strict=True))))
+
+    return scan
+
+
 NUMPY = Ops(
     np=np,
     logsumexp=_logsumexp,
@@ -82,4 +103,5 @@ NUMPY = Ops(
     sum=lambda x, axes: np.sum(x, axis=axes),
     float=lambda x: np.asarray(x, float),
     grad=_no_grad,
+    scan=loop(np.stack),
 )

@@ -21,8 +21,15 @@ class Family(Protocol):
         """Returns the number of outputs that `latent` coordinates need."""
         ...
 
-    def __call__(self, ppl: Any, context: Array, latent: int) -> Any:
-        """Returns the host's distribution, event shape ``(latent,)``, of ``(*, context)``."""
+    def __call__(self, ppl: Any, context: Array, latent: int, name: str = "z") -> Any:
+        """Returns the host's distribution of event shape ``(latent,)``.
+
+        Args:
+            ppl: The namespace.
+            context: Outputs of the encoder, ``(*, context)``.
+            latent: Number of coordinates.
+            name: The site; networks of the family's own are named after it.
+        """
         ...
 
 
@@ -34,7 +41,7 @@ class Gaussian:
         """A mean and a log scale per coordinate."""
         return 2 * latent
 
-    def __call__(self, ppl: Any, context: Array, latent: int) -> Any:
+    def __call__(self, ppl: Any, context: Array, latent: int, name: str = "z") -> Any:
         """Returns N(mu, diag(sigma^2)) of event shape ``(latent,)``."""
         loc, log_scale = context[..., :latent], context[..., latent:]
         return ppl.distributions.Normal(loc, ppl.np.exp(log_scale)).to_event(1)

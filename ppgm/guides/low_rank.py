@@ -36,7 +36,7 @@ class LowRank:
         """A mean, a log scale and a row of W per coordinate."""
         return (2 + self.rank) * latent
 
-    def __call__(self, ppl: Any, context: Array, latent: int) -> Any:
+    def __call__(self, ppl: Any, context: Array, latent: int, name: str = "z") -> Any:
         """Returns the host's low-rank Gaussian of event shape ``(latent,)``."""
         loc, log_scale = context[..., :latent], context[..., latent : 2 * latent]
         factor = context[..., 2 * latent :].reshape((*context.shape[:-1], latent, self.rank))

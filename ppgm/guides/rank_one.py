@@ -81,7 +81,7 @@ class RankOne:
         """A mean, a log scale and a component of the direction per coordinate."""
         return 3 * latent
 
-    def __call__(self, ppl: Any, context: Array, latent: int) -> Any:
+    def __call__(self, ppl: Any, context: Array, latent: int, name: str = "z") -> Any:
         """Returns the Gaussian of event shape ``(latent,)``."""
         loc, log_scale = context[..., :latent], context[..., latent : 2 * latent]
         direction = context[..., 2 * latent :]

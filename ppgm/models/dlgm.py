@@ -174,7 +174,9 @@ class DLGM:
         ]
 
     def _draw(self, ppl: Any, context: Array, level: int) -> Array:
-        return ppl.sample(f"z{level}", self.posterior(ppl, context, self.latents[level - 1]))
+        return ppl.sample(
+            f"z{level}", self.posterior(ppl, context, self.latents[level - 1], f"z{level}")
+        )
 
     def _bottom_up(self, ppl: Any, x: Array) -> None:
         nets = self._encoders(ppl, [self.features, *self.latents[:-1]])

@@ -101,12 +101,12 @@ class M1M2:
         infer = self._network(ppl, "stylist")
         with ppl.plate("data", x):
             context = encode(ppl.ops.float(x))
-            z1 = ppl.sample("z1", self.posterior(ppl, context, self.latent))
+            z1 = ppl.sample("z1", self.posterior(ppl, context, self.latent, "z1"))
             log_q = ppl.deterministic("y_logits", ppl.ops.log_softmax(classify(z1), -1))
             logits = clamped(ppl, log_q, y, self.missing)
             label = ppl.sample("y", ppl.distributions.Categorical(logits=logits))
             context = applied(ppl, infer, z1, one_hot(ppl, label, self.classes))
-            ppl.sample("z2", self.posterior(ppl, context, self.style))
+            ppl.sample("z2", self.posterior(ppl, context, self.style, "z2"))
 
     def _sizes(self) -> dict[str, tuple[int, int]]:
         """Returns inputs and outputs of each network."""
