@@ -3,8 +3,9 @@
 The modules are namespaces; all of them are numpy in float64, and none imports a host. Four kinds
 of check need no statistics and no tolerance above rounding:
 
-- a closed form or an enumeration of the same quantity (`linear_gaussian`, `kalman`, `sbn`, `rbm`,
-  `jsd`, `semi_supervised`, `densities`, and `weights` for the mathematics of an objective alone);
+- a closed form or an enumeration of the same quantity (`linear_gaussian`, `kalman`,
+  `hidden_markov`, `sbn`, `rbm`, `jsd`, `semi_supervised`, `densities`, and `weights` for the
+  mathematics of an objective alone);
 - the exact posterior as the guide, where every importance weight is `p(x)`
   (`linear_gaussian.exact_guide`);
 - `cubature` points in place of noise, which make the gradient of an ELBO exact;
@@ -17,6 +18,7 @@ from ppgm.testing import (
     densities,
     differences,
     enumeration,
+    hidden_markov,
     jsd,
     kalman,
     kalman_smoother,
@@ -33,6 +35,7 @@ __all__ = [
     "densities",
     "differences",
     "enumeration",
+    "hidden_markov",
     "jsd",
     "kalman",
     "kalman_smoother",
