@@ -18,13 +18,11 @@ from itertools import pairwise
 from numbers import Integral
 
 from ppgm.errors import ArgumentError
-from ppgm.nets_layers import Convolution, Layer, Transposed, dense, maps_of
+from ppgm.nets_layers import ACTIVATIONS, Convolution, Layer, Transposed, dense, maps_of
+from ppgm.nets_masked import MADE, Damped
 from ppgm.nets_stack import AbstractStack, Network
 
-__all__ = ["ACTIVATIONS", "MLP", "Conv", "Deconv", "Network"]
-
-ACTIVATIONS = ("elu", "identity", "leaky_relu", "relu", "sigmoid", "silu", "softplus", "tanh")
-"""Names with one definition on every host: `leaky_relu` has slope 0.01, `elu` has alpha 1."""
+__all__ = ["ACTIVATIONS", "MADE", "MLP", "Conv", "Damped", "Deconv", "Network"]
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from jax.tree_util import keystr, tree_flatten_with_path, tree_unflatten
 from jax.typing import DTypeLike
 
 from ppgm.host_numpyro_ops import softplus
-from ppgm.nets_layers import Convolution, Dense, Layer, Transposed
+from ppgm.nets_layers import Convolution, Dense, Layer, Masked, Transposed
 from ppgm.nets_stack import Network, check_arrays, check_parts
 
 __all__ = ["Images", "Stack", "build", "flatten", "unflatten"]
@@ -67,14 +67,14 @@ def unflatten(module: M, arrays: Mapping[str, Any]) -> M:
 class Stack(eqx.Module):
     """A stack of layers, applied to all leading dimensions at once."""
 
-    layers: tuple["eqx.nn.Linear | Images", ...]
+    layers: tuple["eqx.nn.Linear | MaskedLinear | Images", ...]
     inputs: int = eqx.field(static=True)
     activation: str = eqx.field(static=True)
 
     @property
     def splits(self) -> bool:
         """Whether it takes its rows in parts."""
-        return isinstance(self.layers[0], eqx.nn.Linear)
+        return not isinstance(self.layers[0], Images)
 
     def __call__(self, *parts: jax.Array) -> jax.Array:
         """Map rows `(*, inputs)` to rows `(*, outputs)`; see `ppgm.nets_stack.check_parts`."""
@@ -85,6 +85,17 @@ class Stack(eqx.Module):
         for layer in rest:
             x = _apply(layer, activation(x))
         return x
+
+
+class MaskedLinear(eqx.Module):
+    """An affine layer with a mask, which is no leaf."""
+
+    weight: jax.Array
+    bias: jax.Array
+    plan: Masked = eqx.field(static=True)
+
+
+Affine = eqx.nn.Linear | MaskedLinear
 
 
 class Images(eqx.Module):
@@ -130,19 +141,25 @@ def _convolve(plan: Convolution | Transposed, weight: jax.Array, images: jax.Arr
     )
 
 
-def _affine(layer: eqx.nn.Linear | Images, parts: tuple[jax.Array, ...]) -> jax.Array:
+def _affine(layer: Affine | Images, parts: tuple[jax.Array, ...]) -> jax.Array:
     """Apply a layer to parts of its rows: a part that `vmap` does not map is used once."""
     ends = list(accumulate(part.shape[-1] for part in parts))[:-1]
-    columns = jnp.split(layer.weight, ends, axis=1)
+    columns = jnp.split(_weight(layer), ends, axis=1)
     first, *rest = (_rows(own, part) for part, own in zip(parts, columns, strict=True))
     return sum(rest, first if layer.bias is None else first + layer.bias)
 
 
-def _apply(layer: eqx.nn.Linear | Images, x: jax.Array) -> jax.Array:
+def _weight(layer: Affine | Images) -> jax.Array:
+    if isinstance(layer, MaskedLinear):
+        return jnp.where(layer.plan.mask, layer.weight, 0)
+    return layer.weight
+
+
+def _apply(layer: Affine | Images, x: jax.Array) -> jax.Array:
     if isinstance(layer, Images):
         return layer(x)
     # `eqx.nn.Linear` itself takes one row only
-    rows = _rows(layer.weight, x)
+    rows = _rows(_weight(layer), x)
     return rows if layer.bias is None else rows + layer.bias
 
 
@@ -152,7 +169,9 @@ def _rows(weight: jax.Array, x: jax.Array) -> jax.Array:
     return jnp.reshape(rows, (*x.shape[:-1], rows.shape[-1]))
 
 
-def _layer(layer: Layer, weight: jax.Array, bias: jax.Array) -> eqx.nn.Linear | Images:
+def _layer(layer: Layer, weight: jax.Array, bias: jax.Array) -> Affine | Images:
+    if isinstance(layer, Masked):
+        return MaskedLinear(weight, bias, layer)
     if not isinstance(layer, Dense):
         return Images(weight, bias, layer)
     # Shapes alone: the draws of Equinox would be thrown away.

@@ -1,9 +1,23 @@
 """Layers of networks as values: the shapes that go in, come out, and of the weights."""
 
-__all__ = ["Convolution", "Dense", "Layer", "Transposed", "dense", "maps_of"]
+__all__ = [
+    "ACTIVATIONS",
+    "Convolution",
+    "Dense",
+    "Layer",
+    "Masked",
+    "Transposed",
+    "dense",
+    "maps_of",
+]
 
 from itertools import pairwise
 from typing import NamedTuple
+
+import numpy as np
+
+ACTIVATIONS = ("elu", "identity", "leaky_relu", "relu", "sigmoid", "silu", "softplus", "tanh")
+"""Names with one definition on every host: `leaky_relu` has slope 0.01, `elu` has alpha 1."""
 
 
 class Dense(NamedTuple):
@@ -21,6 +35,38 @@ class Dense(NamedTuple):
     def weight(self) -> tuple[int, ...]:
         """Shape of the weight; the bias has shape `(outputs,)`."""
         return (self.outputs, self.inputs)
+
+
+class Masked(NamedTuple):
+    """Affine map whose outputs see the inputs of their own degree and of lower ones only."""
+
+    before: tuple[int, ...]
+    after: tuple[int, ...]
+
+    @property
+    def inputs(self) -> int:
+        """Number of inputs."""
+        return len(self.before)
+
+    @property
+    def outputs(self) -> int:
+        """Number of outputs."""
+        return len(self.after)
+
+    @property
+    def takes(self) -> tuple[int, ...]:
+        """Shape of one input."""
+        return (self.inputs,)
+
+    @property
+    def weight(self) -> tuple[int, ...]:
+        """Shape of the weight; the bias has shape `(outputs,)`."""
+        return (self.outputs, self.inputs)
+
+    @property
+    def mask(self) -> np.ndarray:
+        """What the weight is multiplied by, `(outputs, inputs)`."""
+        return np.array(self.before)[None, :] <= np.array(self.after)[:, None]
 
 
 class Convolution(NamedTuple):
@@ -58,7 +104,7 @@ class Transposed(NamedTuple):
         return (self.takes[0], self.outputs, self.kernel, self.kernel)
 
 
-Layer = Dense | Convolution | Transposed
+Layer = Dense | Masked | Convolution | Transposed
 
 
 def dense(*widths: int) -> tuple[Layer, ...]:

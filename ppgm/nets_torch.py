@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn import functional
 from torch.nn.utils import skip_init
 
-from ppgm.nets_layers import Convolution, Dense, Layer
+from ppgm.nets_layers import Convolution, Dense, Layer, Masked
 from ppgm.nets_stack import Network, check_arrays, check_parts, check_width
 
 __all__ = ["ImageStack", "RowStack", "build"]
@@ -33,7 +33,7 @@ def build(spec: Network, arrays: Mapping[str, np.ndarray], dtype: torch.dtype) -
     """
     check_arrays(spec.parameters(), arrays)
     layers = spec.layers()
-    flat = all(isinstance(layer, Dense) for layer in layers)
+    flat = all(isinstance(layer, Dense | Masked) for layer in layers)
     module = RowStack(spec, dtype) if flat else ImageStack(spec, dtype)
     with torch.no_grad():
         for name, parameter in module.named_parameters():
@@ -61,6 +61,23 @@ class RowStack(nn.Module):
         for layer in rest:
             x = layer(self.activation(x))
         return x
+
+
+class MaskedLinear(nn.Module):
+    """An affine layer with a mask, which is no parameter and in no state dict."""
+
+    mask: torch.Tensor
+
+    def __init__(self, plan: Masked, dtype: torch.dtype) -> None:
+        """Lay out the parameters without filling them."""
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(plan.weight, dtype=dtype))
+        self.bias = nn.Parameter(torch.empty(plan.outputs, dtype=dtype))
+        self.register_buffer("mask", torch.from_numpy(plan.mask).to(dtype), persistent=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map rows `(*, inputs)` to rows `(*, outputs)`."""
+        return functional.linear(x, _weight(self), self.bias)
 
 
 class ImageStack(nn.Module):
@@ -91,13 +108,19 @@ def _affine(layer: Any, parts: tuple[torch.Tensor, ...]) -> torch.Tensor:
     shapes = {part.shape[:-1] for part in parts}
     if len(shapes) == 1:
         return layer(torch.cat(parts, -1))
-    columns = layer.weight.split([part.shape[-1] for part in parts], 1)
+    columns = _weight(layer).split([part.shape[-1] for part in parts], 1)
     first, *rest = map(functional.linear, parts, columns)
     return sum(rest, first + layer.bias)
 
 
+def _weight(layer: Any) -> torch.Tensor:
+    return layer.weight * layer.mask if isinstance(layer, MaskedLinear) else layer.weight
+
+
 def _layer(layer: Layer, dtype: torch.dtype) -> nn.Module:
     # skip_init: the weights are ours, and torch's own draws would disturb the caller's seed.
+    if isinstance(layer, Masked):
+        return MaskedLinear(layer, dtype)
     if isinstance(layer, Dense):
         return skip_init(nn.Linear, layer.inputs, layer.outputs, dtype=dtype)
     options = {"stride": layer.stride, "padding": layer.padding, "dtype": dtype}

@@ -97,6 +97,8 @@ _BUILT_IN = {
         "mlp": "ppgm.nets:MLP",
         "conv": "ppgm.nets:Conv",
         "deconv": "ppgm.nets:Deconv",
+        "made": "ppgm.nets_masked:MADE",
+        "damped": "ppgm.nets_masked:Damped",
     },
     "schedules": {
         "anneal": "ppgm.inference.schedules:Anneal",
