@@ -70,6 +70,7 @@ def infer(
     check_all_rows(table, "infer")
     check_support(table, arrays, start.program.declaration)
     check_params(start, arrays)
+    _check_latents(table, method)
     if isinstance(method, Guide | Importance):
         check_program(table)
     with explained(start.program, arrays, start.params):
@@ -101,6 +102,15 @@ def _found(
     raise ArgumentError(f"method must be SVI, Guide, Importance, NUTS or HMC, not {method!r}")
 
 
+def _check_latents(table: SiteTable, method: Any) -> None:
+    known = isinstance(method, SVI | Guide | Importance | NUTS | HMC)
+    if known and not table.select("model", "latent"):
+        raise EstimatorError(
+            f"the model has no latent sites: {type(method).__name__} has nothing to draw; train "
+            "it with ppgm.fit, and for draws of the data use ppgm.sample"
+        )
+
+
 def _svi(
     start: Fit, data: Arrays, table: SiteTable, method: SVI, seed: int, *, progress: bool | None
 ) -> Posterior:
@@ -121,11 +131,6 @@ def _chains(
     source: Fit, data: Arrays, table: SiteTable, method: Any, seed: int, *, progress: bool
 ) -> Posterior:
     """The host's own Markov chains."""
-    if not table.select("model", "latent"):
-        raise EstimatorError(
-            f"the model has no latent sites: {type(method).__name__} has nothing to draw; for "
-            "draws of the data use ppgm.sample"
-        )
     for site in table.select("model", "latent"):
         if site.discrete:
             raise EstimatorError(

@@ -120,8 +120,8 @@ def evaluate(
     """Estimates log p(x) of every row by importance weighting with the guide.
 
     Args:
-        fit: A trained program, or a program to be taken at its initial parameters; one without
-            a guide needs an exact likelihood.
+        fit: A trained program, or a program to be taken at its initial parameters. Without
+            latents log p(x) is exact; with latents and no guide the declaration has to know it.
         data: The rows, by the names of the model's arguments.
         particles: Draws for each row, at least 25 (k-hat needs a tail).
         chunk: Rows of one pass; by default as many as make 100,000 row-particle pairs. Only
@@ -144,6 +144,9 @@ def evaluate(
     check_all_rows(table, "evaluate")
     check_support(table, arrays, fit.program.declaration)
     check_params(fit, arrays)
+    if table.exact:
+        with explained(fit.program, arrays, fit.params):
+            return _certain(_log_weights(fit, table, arrays, 1, chunk, seed)[0])
     exact, reason = _exact(fit, table, arrays)
     if not table.has_guide:
         if exact is None:
@@ -151,8 +154,7 @@ def evaluate(
                 f"evaluate needs a guide to draw from, or an exact likelihood, and {reason}; "
                 "draws can be compared with the data without either: ppgm.sample(fit, n)"
             )
-        blank = np.full(exact.shape, np.nan)
-        return Evidence(exact, np.zeros(exact.shape), blank, blank, exact, 0)
+        return _certain(exact)
     if particles < diagnostics.FEWEST:
         raise ArgumentError(f"particles must be at least 25 for k-hat, not {particles}")
 
@@ -161,6 +163,12 @@ def evaluate(
     value, error = diagnostics.log_mean_exp(log_w)
     k_hat, ess = diagnostics.pareto_k(log_w), diagnostics.ess(log_w)
     return Evidence(value, error, ess, k_hat, exact, particles, log_w.mean(0))
+
+
+def _certain(exact: np.ndarray) -> Evidence:
+    """Returns exact values as evidence: nothing was drawn."""
+    blank = np.full(exact.shape, np.nan)
+    return Evidence(exact, np.zeros(exact.shape), blank, blank, exact, 0)
 
 
 def _exact(fit: Fit, table: SiteTable, data: Mapping[str, Any]) -> tuple[np.ndarray | None, str]:
@@ -188,7 +196,7 @@ def _log_weights(
     """Returns log weights ``(K, *rows)``, ``(K, 1)`` with global latents, chunk by chunk."""
     weigh = hosts.load(fit.program.host).weigher(fit.program, fit.params, data)
     rows = row_count(data) or 1
-    size = min(rows, max(1, chunk or PAIRS // particles))
+    size = min(rows, max(1, chunk or PAIRS // max(particles, diagnostics.FEWEST)))
     axis = _row_axis(fit.program, table, data) if size < rows else None
     if axis is None:
         found = weigh(data, particles, _chunk_seed(seed, 0))

@@ -149,11 +149,15 @@ class NumpyroRunner:
         """Runs the guide, the model at its draws, and sides again with constant parameters."""
         # keys that two runs of one side share
         keys = [rng.split() for _ in ask.stopped]
-        guide = self._run("guide", rng, plates, {}, self.params, given, noise, ask)
+        guide: dict[str, Any] = {}
+        if self.program.guide is not None:
+            guide = self._run("guide", rng, plates, {}, self.params, given, noise, ask)
         values = {n: s["value"] for n, s in guide.items() if s["type"] in ("sample", "plate")}
         model = self._run("model", rng, plates, values, self.params, ask=ask)
         constant, fixed = [], jax.lax.stop_gradient(self.params)
         for side, key in zip(ask.stopped, keys, strict=True):
+            if getattr(self.program, side) is None:
+                continue
             again = self._run(side, JaxRng(key), plates, values, fixed, ask=ask)
             constant += self._terms(again, side)
         return self._terms(guide, "guide", ask) + self._terms(model, "model"), constant

@@ -201,6 +201,7 @@ class PyroRunner:
             constant = [
                 term
                 for side in ask.stopped
+                if getattr(self.program, side) is not None
                 for term in self._stopped(side, _values_of(guide), copies)
             ]
             terms = drawn + _terms_of(model, "model", self.dims), constant

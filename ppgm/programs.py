@@ -15,7 +15,7 @@ from ppgm import host as hosts
 from ppgm.errors import ArgumentError, DataError, ModelError, PpgmError, did_you_mean
 from ppgm.failures import check_host
 from ppgm.rows import row_count
-from ppgm.sites import SiteTable, check_match, tabulate
+from ppgm.sites import SiteTable, check_match, is_exact, tabulate
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,8 @@ class Program:
             ) from error
         if not model or (guide is not None and not guide):
             check_host(self, data)
-        return tabulate(model, guide, data, row_count(data))
+        table = tabulate(model, guide, data, row_count(data))
+        return table._replace(exact=is_exact(table, _needed(self.model)))
 
     def _check_names(self, data: Mapping[str, Any]) -> None:
         """Blames a name in the data that is no argument, if there is one, for a failure."""
@@ -111,6 +112,15 @@ def _arguments(call: Callable[..., Any]) -> list[str] | None:
     if any(p.kind is p.VAR_KEYWORD for p in found):
         return None
     return [p.name for p in found if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+
+
+def _needed(call: Callable[..., Any]) -> list[str]:
+    """Returns the arguments of a callable that have no default, as far as it says."""
+    try:
+        found = signature(call).parameters.values()
+    except (TypeError, ValueError):
+        return []
+    return [p.name for p in found if p.default is p.empty]
 
 
 def program(declaration: Any, *, host: str, seed: int = 0) -> Program:

@@ -6,7 +6,16 @@ bound is a sum of bounds, one per datum. With a global latent there is none, and
 over the whole data set.
 """
 
-__all__ = ["Plate", "Record", "Site", "SiteTable", "check_match", "seen_batch", "tabulate"]
+__all__ = [
+    "Plate",
+    "Record",
+    "Site",
+    "SiteTable",
+    "check_match",
+    "is_exact",
+    "seen_batch",
+    "tabulate",
+]
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
@@ -105,6 +114,8 @@ class SiteTable(NamedTuple):
         has_guide: Whether the program has a guide.
         influences: By site of the guide, the (side, site) of all log densities that its draw
             can change; None unless `ppgm.influences` found them.
+        exact: Whether the density of the data is that of the observed sites: there are no
+            latents, and the model does not see what it observes.
     """
 
     model: tuple[Site, ...]
@@ -114,6 +125,7 @@ class SiteTable(NamedTuple):
     data_plates: tuple[str, ...]
     has_guide: bool
     influences: dict[str, frozenset[tuple[str, str]]] | None = None
+    exact: bool = False
 
     def select(self, side: str, *kinds: str) -> tuple[Site, ...]:
         """Returns the sites of one side ("model" or "guide") that are of one of the kinds."""
@@ -172,6 +184,21 @@ def tabulate(
     common = _common([r.plates for r in records if r.type in DENSITIES])
     sized = tuple(n for n, p in plates.items() if rows is not None and p.size == rows)
     return SiteTable(tuple(sides), tuple(inner), plates, common, sized, guide is not None)
+
+
+def is_exact(table: SiteTable, needed: Iterable[str]) -> bool:
+    """Tells whether the density of the data is that of the observed sites.
+
+    Args:
+        table: The program's sites.
+        needed: Arguments that the model cannot run without: an observed site of such a name may
+            depend on what it observes, as that of an autoencoder does.
+    """
+    drawn = table.select("model", "latent", "implicit") + table.select("guide", "latent")
+    observed = table.select("model", "observed")
+    whole = all(s.normalised for s in observed) and not table.select("model", "factor")
+    seen = {s.name for s in observed} & set(needed)
+    return bool(observed) and whole and not drawn and not seen
 
 
 def check_match(table: SiteTable) -> None:

@@ -139,10 +139,11 @@ class AbstractBound(AbstractObjective):
                 f"site '{site.name}' has no density (it is a deterministic function of noise): "
                 f"{name} needs one; use GAN"
             )
-        if not table.has_guide:
+        if not table.has_guide and not table.exact:
             raise EstimatorError(
-                f"the program has no guide: {name} needs one; give a guide, or use "
-                "GAN, ContrastiveDivergence or NUTS"
+                f"the program has no guide: {name} needs one, unless there are no latents and the "
+                "model runs without its data (arguments with the default None); give a guide, or "
+                "use GAN, ContrastiveDivergence or NUTS"
             )
 
 

@@ -170,11 +170,16 @@ def defended(view: View, ask: Ask, share: float) -> Weights:
 
 
 def check_dreams(table: SiteTable, name: str) -> None:
-    """Checks that the model is all draws.
+    """Checks that the model is all draws, and that there is a guide.
 
     Raises:
         EstimatorError: Names the first factor, or that the rows are not those of the data.
     """
+    if not table.has_guide:
+        raise EstimatorError(
+            f"the program has no guide: {name}'s sleep phase and defensive draws need one; use "
+            "ELBO"
+        )
     for site in table.select("model", "factor"):
         raise EstimatorError(
             f"factor '{site.name}' leaves the model without draws: {name}'s sleep phase and "

@@ -157,6 +157,6 @@ def objective_for(table: SiteTable, particles: int = 2) -> AbstractObjective:
     implicit = table.select("model", "implicit")
     if implicit:
         return GAN(on=tuple(s.name for s in implicit))
-    if not table.has_guide:
+    if not table.has_guide and not table.exact:
         return _without_guide(table)
     return ELBO(particles=particles)
