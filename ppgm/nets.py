@@ -20,9 +20,21 @@ from numbers import Integral
 from ppgm.errors import ArgumentError
 from ppgm.nets_layers import ACTIVATIONS, Convolution, Layer, Transposed, dense, maps_of
 from ppgm.nets_masked import MADE, Damped
+from ppgm.nets_recurrent import GRU, LSTM, RNN
 from ppgm.nets_stack import AbstractStack, Network
 
-__all__ = ["ACTIVATIONS", "MADE", "MLP", "Conv", "Damped", "Deconv", "Network"]
+__all__ = [
+    "ACTIVATIONS",
+    "GRU",
+    "LSTM",
+    "MADE",
+    "MLP",
+    "RNN",
+    "Conv",
+    "Damped",
+    "Deconv",
+    "Network",
+]
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,9 @@ from jax.tree_util import keystr, tree_flatten_with_path, tree_unflatten
 from jax.typing import DTypeLike
 
 from ppgm.host_numpyro_ops import softplus
+from ppgm.nets_equinox_recurrent import Recurrent
 from ppgm.nets_layers import Convolution, Dense, Layer, Masked, Transposed
+from ppgm.nets_recurrent import AbstractRecurrent
 from ppgm.nets_stack import Network, check_arrays, check_parts
 
 __all__ = ["Images", "Stack", "build", "flatten", "unflatten"]
@@ -25,7 +27,9 @@ __all__ = ["Images", "Stack", "build", "flatten", "unflatten"]
 M = TypeVar("M", bound=eqx.Module)
 
 
-def build(spec: Network, arrays: Mapping[str, Any], dtype: DTypeLike) -> "Stack":
+def build(
+    spec: Network | AbstractRecurrent, arrays: Mapping[str, Any], dtype: DTypeLike
+) -> "Stack | Recurrent":
     """Return a module with the parameters `arrays`.
 
     Args:
@@ -38,6 +42,8 @@ def build(spec: Network, arrays: Mapping[str, Any], dtype: DTypeLike) -> "Stack"
     """
     check_arrays(spec.parameters(), arrays)
     values = {name: jnp.asarray(array, dtype) for name, array in arrays.items()}
+    if isinstance(spec, AbstractRecurrent):
+        return Recurrent(**values, spec=spec)
     layers = tuple(
         _layer(layer, values[f"layers.{i}.weight"], values[f"layers.{i}.bias"])
         for i, layer in enumerate(spec.layers())

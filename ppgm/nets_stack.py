@@ -1,6 +1,13 @@
 """Parameters of a stack of layers: names, shapes and initial values, the same on every host."""
 
-__all__ = ["AbstractStack", "Network", "check_arrays", "check_parts", "check_width"]
+__all__ = [
+    "AbstractStack",
+    "Network",
+    "check_arrays",
+    "check_parts",
+    "check_width",
+    "generator_of",
+]
 
 import hashlib
 import json
@@ -78,7 +85,7 @@ class AbstractStack(ABC):
             bound = 1.0 / math.sqrt(math.prod(layer.weight[1:]))
             for kind, shape in (("weight", layer.weight), ("bias", (layer.outputs,))):
                 parameter = f"layers.{i}.{kind}"
-                generator = _generator(seed, name, parameter)
+                generator = generator_of(seed, name, parameter)
                 arrays[parameter] = generator.uniform(-bound, bound, shape)
         return arrays
 
@@ -122,6 +129,7 @@ def check_parts(shapes: Sequence[tuple[int, ...]], inputs: int) -> None:
         )
 
 
-def _generator(seed: int, name: str, parameter: str) -> np.random.Generator:
+def generator_of(seed: int, name: str, parameter: str) -> np.random.Generator:
+    """Return the source of initial values of one parameter of a network."""
     key = hashlib.blake2b(json.dumps([int(seed), name, parameter]).encode(), digest_size=16)
     return np.random.Generator(np.random.Philox(key=int.from_bytes(key.digest(), "little")))

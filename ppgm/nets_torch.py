@@ -13,14 +13,18 @@ from torch.nn import functional
 from torch.nn.utils import skip_init
 
 from ppgm.nets_layers import Convolution, Dense, Layer, Masked
+from ppgm.nets_recurrent import AbstractRecurrent
 from ppgm.nets_stack import Network, check_arrays, check_parts, check_width
+from ppgm.nets_torch_recurrent import Recurrent
 
 __all__ = ["ImageStack", "RowStack", "build"]
 
 Activation = Callable[[torch.Tensor], torch.Tensor]
 
 
-def build(spec: Network, arrays: Mapping[str, np.ndarray], dtype: torch.dtype) -> nn.Module:
+def build(
+    spec: Network | AbstractRecurrent, arrays: Mapping[str, np.ndarray], dtype: torch.dtype
+) -> nn.Module:
     """Return a module with the parameters `arrays`.
 
     Args:
@@ -32,13 +36,18 @@ def build(spec: Network, arrays: Mapping[str, np.ndarray], dtype: torch.dtype) -
         Module from `(*, inputs)` to `(*, outputs)`, for any leading dimensions.
     """
     check_arrays(spec.parameters(), arrays)
-    layers = spec.layers()
-    flat = all(isinstance(layer, Dense | Masked) for layer in layers)
-    module = RowStack(spec, dtype) if flat else ImageStack(spec, dtype)
+    module = _module(spec, dtype)
     with torch.no_grad():
         for name, parameter in module.named_parameters():
             parameter.copy_(torch.from_numpy(np.array(arrays[name])))
     return module
+
+
+def _module(spec: Network | AbstractRecurrent, dtype: torch.dtype) -> nn.Module:
+    if isinstance(spec, AbstractRecurrent):
+        return Recurrent(spec, dtype)
+    flat = all(isinstance(layer, Dense | Masked) for layer in spec.layers())
+    return RowStack(spec, dtype) if flat else ImageStack(spec, dtype)
 
 
 class RowStack(nn.Module):
