@@ -38,6 +38,8 @@ class MarkovChain:
             the step to state t, so that entry 0 is not used. Matrices have to be flattened.
         mask: True for the states of a sequence, False after its end, booleans ``(*, T)``; None
             where all sequences have T states.
+        independent: Whether the steps do not look at the state before, so that all states can be
+            drawn at once.
     """
 
     first: Pushed
@@ -45,6 +47,7 @@ class MarkovChain:
     length: int
     inputs: Arrays = ()
     mask: Array | None = None
+    independent: bool = False
     support = "real"
     reparameterised = True
     normalised = True
@@ -79,22 +82,19 @@ class MarkovChain:
 
     def push(self, noise: Array) -> tuple[Array, Array]:
         """Returns the paths at noise ``(*, T, D)`` and their log densities ``(*)``."""
-        ops = ops_of(noise)
-        xp = ops.np
+        xp = ops_of(noise).np
         lead = np.broadcast_shapes(tuple(noise.shape[:-2]), self.batch_shape)
         noise = xp.broadcast_to(noise, (*lead, *noise.shape[-2:]))
         z, log_p = self.first.push(noise[..., 0, :])
         if self.mask is not None:
             z = xp.where(self.mask[..., 0, None], z, noise[..., 0, :])
-        paths, log_ps = z[None], log_p[None]
+        path, log_ps = z[..., None, :], log_p[..., None]
         if self.length > 1:
             later = (noise, *self.inputs)
-            xs = tuple(xp.moveaxis(a, -2, 0)[1:] for a in later)
-            if self.mask is not None:
-                xs = (*xs, xp.moveaxis(self.mask[..., None], -2, 0)[1:])
-            rest = ops.scan(self._one, (z,), xs)
-            paths, log_ps = (xp.concat(p, axis=0) for p in zip((paths, log_ps), rest, strict=True))
-        return xp.moveaxis(paths, 0, -2), self._summed(xp.moveaxis(log_ps, 0, -1), noise)
+            later = later if self.mask is None else (*later, self.mask[..., None])
+            values, terms = (self._at_once if self.independent else self._in_turn)(z, later)
+            path, log_ps = xp.concat([path, values], axis=-2), xp.concat([log_ps, terms], axis=-1)
+        return path, self._summed(log_ps, noise)
 
     def log_prob(self, value: Array) -> Array:
         """Returns the log densities of paths ``(*, T, D)``, shape ``(*)``."""
@@ -108,7 +108,18 @@ class MarkovChain:
             log_p = xp.concat(parts, axis=-1)
         return self._summed(log_p, value)
 
-    def _one(self, carry: Arrays, x: Arrays) -> tuple[Arrays, Arrays]:
+    def _at_once(self, z: Array, later: Arrays) -> tuple[Array, Array]:
+        """Makes all states but the first, which do not look at each other."""
+        return self._one((z[..., None, :],), tuple(a[..., 1:, :] for a in later))[1]
+
+    def _in_turn(self, z: Array, later: Arrays) -> tuple[Array, Array]:
+        """Makes all states but the first, one of the other."""
+        ops = ops_of(z)
+        xs = tuple(ops.np.moveaxis(a, -2, 0)[1:] for a in later)
+        values, terms = ops.scan(self._one, (z,), xs)
+        return ops.np.moveaxis(values, 0, -2), ops.np.moveaxis(terms, 0, -1)
+
+    def _one(self, carry: Arrays, x: Arrays) -> tuple[Arrays, tuple[Array, Array]]:
         """Makes one state of the state before."""
         (z,), (noise, *inputs) = carry, x
         keep = None if self.mask is None else inputs.pop()

@@ -37,6 +37,10 @@ class JaxRng:
         """Returns noise uniform in [0, 1)."""
         return jax.random.uniform(self.split(), shape, jnp.result_type(float))
 
+    def draw(self, fn: Any, shape: tuple[int, ...]) -> Array:
+        """Returns draws from a distribution of NumPyro, with that batch shape."""
+        return fn.expand(shape).sample(self.split())
+
 
 class Seed(Messenger):
     """Gives every draw a key, as `numpyro.handlers.seed` does, from a pool.

@@ -25,7 +25,7 @@ from ppgm.host_numpyro_keys import JaxRng
 from ppgm.host_numpyro_one_hot import OneHotCategorical
 from ppgm.host_numpyro_ops import OPS
 from ppgm.nets_equinox import build
-from ppgm.ppl import plate_size
+from ppgm.ppl import guide_of, plate_size
 
 CONSTRAINTS = {
     "real": constraints.real,
@@ -142,6 +142,13 @@ class PortableDistribution(dist.Distribution):
         return bool(self.portable.reparameterised)
 
     @property
+    def mean(self) -> Array:
+        mean = getattr(self.portable, "mean", None)
+        if mean is None:
+            raise NotImplementedError(f"the mean of {type(self.portable).__name__} is not known")
+        return mean
+
+    @property
     def support(self) -> Any:
         return constraints.independent(
             CONSTRAINTS[self.portable.support], len(self.portable.event_shape)
@@ -180,7 +187,7 @@ def bind(
 ) -> tuple[Callable[..., Any], Callable[..., Any] | None]:
     """Returns the declaration's model and guide as plain NumPyro callables."""
     ppl = NumpyroNamespace(seed, rows)
-    guide = getattr(declaration, "guide", None)
+    guide = guide_of(declaration)
     return partial(declaration.model, ppl), guide and partial(guide, ppl)
 
 

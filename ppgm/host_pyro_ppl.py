@@ -21,7 +21,7 @@ from torch import Tensor
 from ppgm.errors import ArgumentError
 from ppgm.host_pyro_ops import OPS
 from ppgm.nets_torch import build
-from ppgm.ppl import plate_size
+from ppgm.ppl import guide_of, plate_size
 
 CONSTRAINTS = {
     "real": constraints.real,
@@ -137,6 +137,10 @@ class TorchRng:
     def uniform(self, shape: tuple[int, ...]) -> Tensor:
         return torch.rand(shape)
 
+    def draw(self, fn: Any, shape: tuple[int, ...]) -> Tensor:
+        wide = fn.expand(torch.Size(shape))
+        return wide.rsample() if wide.has_rsample else wide.sample()
+
 
 class PortableDistribution(TorchDistribution):
     """A portable distribution as one of Pyro's."""
@@ -149,6 +153,13 @@ class PortableDistribution(TorchDistribution):
         self.has_rsample = portable.reparameterised
         self._drawn: tuple[Tensor, Tensor, bool] | None = None
         super().__init__(torch.Size(batch_shape), portable.event_shape, validate_args=False)
+
+    @property
+    def mean(self) -> Tensor:
+        mean = getattr(self.portable, "mean", None)
+        if mean is None:
+            raise NotImplementedError(f"the mean of {type(self.portable).__name__} is not known")
+        return mean
 
     @property
     def support(self) -> Any:
@@ -197,7 +208,7 @@ def bind(
 ) -> tuple[Callable[..., Any], Callable[..., Any] | None]:
     """Returns the declaration's model and guide as plain Pyro callables."""
     ppl = PyroNamespace(seed, rows)
-    guide = getattr(declaration, "guide", None)
+    guide = guide_of(declaration)
     return partial(declaration.model, ppl), guide and partial(guide, ppl)
 
 

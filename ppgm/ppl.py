@@ -4,7 +4,7 @@ A declaration's ``model(self, ppl, ...)`` and ``guide(self, ppl, ...)`` get a `N
 host that they are bound to.
 """
 
-__all__ = ["Namespace", "plate_size"]
+__all__ = ["Namespace", "guide_of", "plate_size"]
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -68,6 +68,16 @@ class Namespace(Protocol):
     def distribution(self, portable: Any) -> Any:
         """Turns a portable distribution into one of the host."""
         ...
+
+
+def guide_of(declaration: Any) -> Callable[..., Any] | None:
+    """Returns the guide of a declaration, None if it has none.
+
+    It is the method `guide`; or, of a declaration whose field `guide` is the name of one of
+    several, the method `guided`.
+    """
+    guide = getattr(declaration, "guide", None)
+    return declaration.guided if isinstance(guide, str) else guide
 
 
 def plate_size(name: str, x: Any, rows: int | None) -> int:

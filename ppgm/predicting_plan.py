@@ -19,6 +19,7 @@ from ppgm import store
 from ppgm.checking import check_all_rows, check_support, plates_of_rows
 from ppgm.errors import ArgumentError, ModelError, PpgmError, did_you_mean
 from ppgm.fits import Fit
+from ppgm.ppl import guide_of
 from ppgm.programs import Program, program
 from ppgm.rows import row_count
 from ppgm.sites import Record, Site, SiteTable, tabulate
@@ -87,7 +88,9 @@ class _Side:
 
     def model(self, ppl: Any, **data: Any) -> None:
         """Runs that side."""
-        getattr(self.declaration, self.side)(ppl, **data)
+        guide = guide_of(self.declaration)
+        run = guide if self.side == "guide" and guide else self.declaration.model
+        run(ppl, **data)
 
 
 def alone(source: Program, side: str) -> Program:

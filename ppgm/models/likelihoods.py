@@ -44,6 +44,8 @@ class Likelihood(Protocol):
 class Bernoulli:
     r"""Bits: :math:`x_d \sim B(\sigma(o_d))`; data in {0, 1}."""
 
+    support = "boolean"
+
     def size(self, features: int) -> int:
         """One logit per column."""
         return features
@@ -62,6 +64,8 @@ class ContinuousBernoulli:
         | (Loaiza-Ganem & Cunningham, 2019), https://arxiv.org/abs/1907.06845
     """
 
+    support = "unit_interval"
+
     def size(self, features: int) -> int:
         """One logit per column."""
         return features
@@ -78,6 +82,8 @@ class Gaussian:
     Args:
         scale: Standard deviation s of every column; None for :math:`s_d = \exp(o_{D + d})`.
     """
+
+    support = "real"
 
     scale: float | None = None
 
@@ -106,6 +112,8 @@ class Categorical:
         classes: Number of classes C of every column.
     """
 
+    support = "nonnegative_integer"
+
     classes: int
 
     def __post_init__(self) -> None:
@@ -127,6 +135,8 @@ class Poisson:
 
     Log rates beyond 20 in size count as 20, with the derivative of those within.
     """
+
+    support = "nonnegative_integer"
 
     def size(self, features: int) -> int:
         """One log rate per column."""
@@ -152,6 +162,8 @@ class NegativeBinomial:
     Args:
         count: Total count r of every column; None for :math:`r_d = \exp(o_{D + d})`.
     """
+
+    support = "nonnegative_integer"
 
     count: float | None = None
 
@@ -190,6 +202,8 @@ class DiscretisedLogistic:
     References:
         | PixelCNN++ (Salimans et al., 2017), https://arxiv.org/abs/1701.05517
     """
+
+    support = "nonnegative_integer"
 
     components: int
     levels: int = 256
