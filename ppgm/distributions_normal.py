@@ -45,6 +45,11 @@ class DiagonalNormal:
         """The last axis."""
         return tuple(self.loc.shape[-1:])
 
+    @property
+    def mean(self) -> Array:
+        """The means."""
+        return self.loc
+
     def sample(self, rng: Rng, shape: tuple[int, ...]) -> Array:
         """Draws from noise of the source."""
         return self.push(rng.normal((*shape, *self.event_shape)))[0]
@@ -86,6 +91,11 @@ class TriangularNormal:
     def event_shape(self) -> tuple[int, ...]:
         """The last axis."""
         return tuple(self.loc.shape[-1:])
+
+    @property
+    def mean(self) -> Array:
+        """The means."""
+        return self.loc
 
     def sample(self, rng: Rng, shape: tuple[int, ...]) -> Array:
         """Draws from noise of the source."""

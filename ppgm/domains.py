@@ -1,12 +1,12 @@
-"""Numbers among the fields of frozen dataclasses: rates, probabilities, sizes, widths."""
+"""Fields of frozen dataclasses: rates, probabilities, sizes, widths, one of a few words."""
 
-__all__ = ["check_number", "check_size", "check_widths"]
+__all__ = ["check_choice", "check_number", "check_size", "check_widths"]
 
 from math import inf, isfinite, nan
 from numbers import Integral, Real
 from typing import Any
 
-from ppgm.errors import ArgumentError
+from ppgm.errors import ArgumentError, did_you_mean
 
 
 def check_number(
@@ -60,6 +60,21 @@ def check_widths(owner: Any, name: str) -> None:
         raise ArgumentError(
             f"{type(owner).__name__}: {name} must be a tuple of integers of at least 1, such as "
             f"(64, 64), not {value!r}"
+        )
+
+
+def check_choice(owner: Any, name: str, choices: tuple[str, ...]) -> None:
+    """Checks that a field is one of a few words.
+
+    Raises:
+        ArgumentError: Names the class, the field, the choices and the value.
+    """
+    value = getattr(owner, name)
+    if value not in choices:
+        hint = did_you_mean(value, choices) if isinstance(value, str) else ""
+        raise ArgumentError(
+            f"{type(owner).__name__}: {name} must be one of {', '.join(map(repr, choices))}, "
+            f"not {value!r}{hint}"
         )
 
 

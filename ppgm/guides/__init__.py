@@ -1,7 +1,27 @@
 """Posterior families, as parts of declarations' guides."""
 
-__all__ = ["Gaussian", "LowRank", "RankOne"]
+__all__ = [
+    "IAF",
+    "Coupling",
+    "FullRank",
+    "Gaussian",
+    "Householder",
+    "LowRank",
+    "Mixture",
+    "Planar",
+    "Radial",
+    "RankOne",
+    "Sylvester",
+]
 
+from ppgm.guides.coupling import Coupling
+from ppgm.guides.full_rank import FullRank
 from ppgm.guides.gaussian import Gaussian
+from ppgm.guides.householder import Householder
+from ppgm.guides.iaf import IAF
 from ppgm.guides.low_rank import LowRank
+from ppgm.guides.mixture import Mixture
+from ppgm.guides.planar import Planar
+from ppgm.guides.radial import Radial
 from ppgm.guides.rank_one import RankOne
+from ppgm.guides.sylvester import Sylvester

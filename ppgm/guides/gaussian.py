@@ -10,7 +10,19 @@ from typing import Any, Protocol
 
 from ppgm.ops import Array
 
-FAMILIES = ("Gaussian", "RankOne", "LowRank")
+FAMILIES = (
+    "Gaussian",
+    "RankOne",
+    "LowRank",
+    "FullRank",
+    "Householder",
+    "Planar",
+    "Radial",
+    "Sylvester",
+    "IAF",
+    "Coupling",
+    "Mixture",
+)
 """Names of the families that ppgm has."""
 
 

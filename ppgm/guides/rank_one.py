@@ -49,6 +49,11 @@ class RankOneNormal:
         """The last axis."""
         return tuple(self.loc.shape[-1:])
 
+    @property
+    def mean(self) -> Array:
+        """The mean."""
+        return self.loc
+
     def sample(self, rng: Rng, shape: tuple[int, ...]) -> Array:
         """Draws by the closed form of the factor R."""
         white = self.scale * rng.normal((*shape, *self.event_shape))

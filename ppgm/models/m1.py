@@ -39,6 +39,14 @@ class M1(VAE):
     Its fields are those of `VAE`.
     """
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not getattr(self.posterior, "has_mean", True):
+            raise ArgumentError(
+                f"M1: its features are the mean of the posterior, which {self.posterior!r} does "
+                "not have in closed form: use Gaussian(), FullRank() or another Gaussian"
+            )
+
     def guide(self, ppl: Any, x: Array) -> None:
         """Draws z from the encoder's posterior, and names its mean."""
         size = self.posterior.context(self.latent)

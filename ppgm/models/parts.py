@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ppgm.domains import check_choice
 from ppgm.errors import ArgumentError, did_you_mean
 from ppgm.ops import Array
 
@@ -33,21 +34,6 @@ def check_part(name: str, value: Any, method: str, choices: Iterable[str]) -> No
         f"{name} must be {', '.join(f'{n}(...)' for n in known)} or an object with the same "
         f"methods, not {what}{hint}"
     )
-
-
-def check_choice(owner: Any, name: str, choices: tuple[str, ...]) -> None:
-    """Checks that a field is one of a few words.
-
-    Raises:
-        ArgumentError: Names the class, the field, the choices and the value.
-    """
-    value = getattr(owner, name)
-    if value not in choices:
-        hint = did_you_mean(value, choices) if isinstance(value, str) else ""
-        raise ArgumentError(
-            f"{type(owner).__name__}: {name} must be one of {', '.join(map(repr, choices))}, "
-            f"not {value!r}{hint}"
-        )
 
 
 def affine_of(ppl: Any, net: Callable[[Array], Array], inputs: int) -> tuple[Array, Array]:

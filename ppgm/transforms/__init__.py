@@ -12,6 +12,7 @@ __all__ = [
     "Permutation",
     "Planar",
     "Radial",
+    "Shift",
     "Spline",
     "Sylvester",
     "Transform",
@@ -20,7 +21,7 @@ __all__ = [
 
 from ppgm.transforms.autoregressive import Autoregressive, masked_autoregressive
 from ppgm.transforms.coupling import Coupling
-from ppgm.transforms.elementwise import Affine, Gated
+from ppgm.transforms.elementwise import Affine, Gated, Shift
 from ppgm.transforms.flow import Flow
 from ppgm.transforms.householder import Householder
 from ppgm.transforms.permutation import Permutation

@@ -13,7 +13,7 @@ References:
     | https://arxiv.org/abs/1606.04934
 """
 
-__all__ = ["GATE", "Affine", "Gated"]
+__all__ = ["GATE", "Affine", "Gated", "Shift"]
 
 from dataclasses import dataclass
 
@@ -73,3 +73,22 @@ class Gated:
         closed = ops.np.exp(-logit)
         x = y + closed * (y - self.raw[..., 0])
         return x, ops.softplus(-logit).sum(-1)
+
+
+@dataclass(frozen=True)
+class Shift:
+    """Adds numbers; volume is kept.
+
+    Attributes:
+        by: What is added, ``(*, D)``.
+    """
+
+    by: Array
+
+    def forward(self, x: Array) -> tuple[Array, Array]:
+        """Returns y ``(*, D)`` and the log determinant, zeros ``(*)``."""
+        return x + self.by, ops_of(x).np.zeros_like(x[..., 0])
+
+    def inverse(self, y: Array) -> tuple[Array, Array]:
+        """Returns x ``(*, D)`` and the log determinant, zeros ``(*)``."""
+        return y - self.by, ops_of(y).np.zeros_like(y[..., 0])

@@ -27,10 +27,12 @@ class Flow:
         base: Distribution of vectors ``(D,)``; its batch shape is that of the flow, so the
             map's parameters broadcast against it.
         transform: The map f.
+        mean: The mean of y, where it is known.
     """
 
     base: Pushed
     transform: Transform
+    mean: Array | None = None
     support = "real"
     reparameterised = True
     normalised = True
