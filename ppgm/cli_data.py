@@ -22,9 +22,13 @@ SUMMARIES = {
     "mnist-static": "MNIST's fixed binarisation, from a file",
     "dna": "3186 splice junctions of 180 bits, from a file",
     "mushrooms": "8124 mushrooms, 112 bits of traits, from a file",
+    "jsb-chorales": "382 chorales, 88 keys at each step, from a file",
     "two-moons": "two interleaving half circles in the plane",
     "ring": "8 Gaussians on a circle, with modes to count",
     "grid": "25 Gaussians on a lattice, with modes to count",
+    "eight-gaussians": "8 overlapping Gaussians on a circle",
+    "checkerboard": "8 squares of a checkerboard, evenly filled",
+    "protein": "45730 proteins, 10 columns, from a file",
 }
 HELD_OUT = 5
 """One row in five of a file is held out, unless the file has arrays "train" and "test"."""
