@@ -24,6 +24,8 @@ class Dataset(NamedTuple):
         validation: A third split where the source has one, else None.
         modes: Centres of a mixture's components, ``(M, D)``, or None.
         sigma: Standard deviation around each centre, or None.
+        loc: Means that the columns were standardised by, ``(D,)``, or None.
+        scale: Standard deviations likewise.
     """
 
     name: str
@@ -37,3 +39,5 @@ class Dataset(NamedTuple):
     validation: dict[str, np.ndarray] | None = None
     modes: np.ndarray | None = None
     sigma: float | None = None
+    loc: np.ndarray | None = None
+    scale: np.ndarray | None = None
