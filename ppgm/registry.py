@@ -23,6 +23,7 @@ _BUILT_IN = {
         "vae": "ppgm.models.vae:VAE",
         "factor-analysis": "ppgm.models.factor_analysis:FactorAnalysis",
         "dlgm": "ppgm.models.dlgm:DLGM",
+        "linear-gaussian-ssm": "ppgm.models.linear_gaussian_ssm:LinearGaussianSSM",
         "cvae": "ppgm.models.cvae:CVAE",
         "conditional-net": "ppgm.models.conditional_net:ConditionalNet",
         "sbn": "ppgm.models.sbn:SBN",

@@ -57,6 +57,7 @@ from ppgm.models import (
     FactorAnalysis,
     FullSBN,
     Generator,
+    LinearGaussianSSM,
     VampVAE,
 )
 from ppgm.nets import MLP
@@ -77,6 +78,7 @@ LABELS = np.array([1, -1, 1])
 BUILT_IN: dict[str, Any] = {
     "vae": (VAE(4, 2, hidden=(3,)), {"x": BITS}),
     "factor-analysis": (FactorAnalysis(4, 2), {"x": REAL}),
+    "linear-gaussian-ssm": (LinearGaussianSSM(2, 2), {"x": REAL.reshape(3, 2, 2)}),
     "dlgm": (DLGM(4, (2, 2), (3,), structure="top-down"), {"x": BITS}),
     "cvae": (CVAE(4, 2, 2, (3,), baseline=True), {"x": BITS, "c": REAL[:, :2]}),
     "conditional-net": (ConditionalNet(4, 2, (3,)), {"x": BITS, "c": REAL[:, :2]}),
@@ -130,7 +132,7 @@ SLOW = (
     "elbo, annealed", "stl", "renyi", "sum", "rloo", "dreg", "reinforce", "arm", "cubo",
     "wake-sleep", "tvo", "enumerate", "elbo by gumbel", "elbo by score", "iwae, tempered",
     "elbo, enumerated", "iwae", "rws", "disarm", "classification", "nvil", "semi-supervised",
-    "m1m2", "denoising-autoencoder", "vamp-vae", "conditional-sbn",
+    "m1m2", "denoising-autoencoder", "vamp-vae", "conditional-sbn", "linear-gaussian-ssm",
 )  # fmt: skip
 
 

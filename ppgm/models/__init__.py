@@ -23,6 +23,7 @@ __all__ = [
     "FullSBN",
     "Gaussian",
     "Generator",
+    "LinearGaussianSSM",
     "NegativeBinomial",
     "Poisson",
     "features",
@@ -43,6 +44,7 @@ from ppgm.models.likelihoods import (
     NegativeBinomial,
     Poisson,
 )
+from ppgm.models.linear_gaussian_ssm import LinearGaussianSSM
 from ppgm.models.m1 import M1, features
 from ppgm.models.m1m2 import M1M2
 from ppgm.models.m2 import M2
