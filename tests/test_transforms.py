@@ -23,10 +23,14 @@ from ppgm.transforms import (
     Permutation,
     Planar,
     Radial,
+    Spline,
     Sylvester,
     Transform,
     masked_autoregressive,
 )
+from ppgm.transforms.leading import Leading
+from ppgm.transforms.mixing import Mixing, factors_of
+from ppgm.transforms.normalisation import ActNorm
 from ppgm.transforms.scalar import solve
 
 D, C, N = 3, 2, 4
@@ -58,8 +62,15 @@ SYLVESTER = {"a": (D, D), "b": (D, D), "p": (D,), "q": (D,), "shift": (D,)}
 AHEAD, BACK, MIXED = (0, 1, 2), (2, 1, 0), (1, 2, 0)
 
 
-def _made(order: tuple[int, ...], *, context: int = C, hidden: tuple[int, ...] = (5,)) -> MADE:
-    return MADE(D, hidden, 2, context=context, order=order)
+def _made(
+    order: tuple[int, ...], *, context: int = C, hidden: tuple[int, ...] = (5,), outputs: int = 2
+) -> MADE:
+    return MADE(D, hidden, outputs, context=context, order=order)
+
+
+def _mixing(lib: Any) -> Mixing:
+    parts = factors_of(np.random.default_rng(0).normal(size=(D, D)))
+    return Mixing(parts.order, parts.sign, *map(lib.array, parts[2:]))
 
 
 CASES = {
@@ -95,6 +106,22 @@ CASES = {
             lib.net(_made(AHEAD, context=0, hidden=())), Affine, AHEAD
         ),
     ),
+    "spline": Case({"raw": (D, 11)}, lambda p, lib: Spline(p["raw"], 2.5)),
+    "spline coupling": Case(
+        {"c": (C,)},
+        lambda p, lib: Coupling(
+            lib.net(MLP(1 + C, (5,), 22)), partial(Spline, bound=2.5), context=p["c"]
+        ),
+    ),
+    "spline autoregressive": Case(
+        {"c": (C,)},
+        lambda p, lib: Autoregressive(
+            lib.net(_made(MIXED, outputs=11)), partial(Spline, bound=2.5), MIXED, p["c"]
+        ),
+    ),
+    "normalisation": Case({"shift": (D,), "log_scale": (D,)}, lambda p, lib: ActNorm(**p)),
+    "mixing": Case({}, lambda p, lib: _mixing(lib)),
+    "leading": Case({"u": (2,), "w": (2,), "b": ()}, lambda p, lib: Leading(Planar(**p), 2)),
     "inverse": Case({"u": (D,), "w": (D,), "b": ()}, lambda p, lib: Inverse(Planar(**p))),
     "chain": Case(
         {"u": (D,), "w": (D,), "b": (), "c": (C,), "raw": (D, 2)},

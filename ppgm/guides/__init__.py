@@ -2,6 +2,7 @@
 
 __all__ = [
     "IAF",
+    "AutoGuided",
     "Coupling",
     "FullRank",
     "Gaussian",
@@ -11,9 +12,12 @@ __all__ = [
     "Planar",
     "Radial",
     "RankOne",
+    "Spline",
     "Sylvester",
+    "auto",
 ]
 
+from ppgm.guides.automatic import AutoGuided, auto
 from ppgm.guides.coupling import Coupling
 from ppgm.guides.full_rank import FullRank
 from ppgm.guides.gaussian import Gaussian
@@ -24,4 +28,5 @@ from ppgm.guides.mixture import Mixture
 from ppgm.guides.planar import Planar
 from ppgm.guides.radial import Radial
 from ppgm.guides.rank_one import RankOne
+from ppgm.guides.spline import Spline
 from ppgm.guides.sylvester import Sylvester

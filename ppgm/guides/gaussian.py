@@ -21,6 +21,7 @@ FAMILIES = (
     "Sylvester",
     "IAF",
     "Coupling",
+    "Spline",
     "Mixture",
 )
 """Names of the families that ppgm has."""

@@ -129,11 +129,13 @@ class Spline:
         index = (x[..., None] >= starts[..., 1:]).sum(-1)[..., None]
 
         def at(values: Array, index: Array) -> Array:
-            whole = xp.broadcast_to(values, (*x.shape, values.shape[-1]))
+            whole = xp.broadcast_to(values, (*index.shape[:-1], values.shape[-1]))
             return xp.take_along_axis(whole, index, axis=-1)[..., 0]
 
-        parts = (at(of, index) for of in (lefts, bottoms, widths, heights, slopes))
-        return Bin(*parts, at(slopes, index + 1))
+        return Bin(
+            at(lefts, index), at(bottoms, index), at(widths, index), at(heights, index),
+            at(slopes, index), at(slopes, index + 1),
+        )  # fmt: skip
 
 
 def _shares(ops: Any, raw: Array) -> Array:
