@@ -24,6 +24,7 @@ _BUILT_IN = {
         "factor-analysis": "ppgm.models.factor_analysis:FactorAnalysis",
         "dlgm": "ppgm.models.dlgm:DLGM",
         "linear-gaussian-ssm": "ppgm.models.linear_gaussian_ssm:LinearGaussianSSM",
+        "hmm": "ppgm.models.hmm:HMM",
         "cvae": "ppgm.models.cvae:CVAE",
         "conditional-net": "ppgm.models.conditional_net:ConditionalNet",
         "sbn": "ppgm.models.sbn:SBN",

@@ -43,6 +43,7 @@ from ppgm.inference.objective import AbstractBound, AbstractObjective
 from ppgm.models import (
     CVAE,
     DLGM,
+    HMM,
     M1,
     M1M2,
     M2,
@@ -79,6 +80,7 @@ BUILT_IN: dict[str, Any] = {
     "vae": (VAE(4, 2, hidden=(3,)), {"x": BITS}),
     "factor-analysis": (FactorAnalysis(4, 2), {"x": REAL}),
     "linear-gaussian-ssm": (LinearGaussianSSM(2, 2), {"x": REAL.reshape(3, 2, 2)}),
+    "hmm": (HMM(2, 3), {"x": BITS.reshape(3, 2, 2)}),
     "dlgm": (DLGM(4, (2, 2), (3,), structure="top-down"), {"x": BITS}),
     "cvae": (CVAE(4, 2, 2, (3,), baseline=True), {"x": BITS, "c": REAL[:, :2]}),
     "conditional-net": (ConditionalNet(4, 2, (3,)), {"x": BITS, "c": REAL[:, :2]}),

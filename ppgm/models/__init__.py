@@ -3,6 +3,7 @@
 __all__ = [
     "CVAE",
     "DLGM",
+    "HMM",
     "Autoencoder",
     "DenoisingAutoencoder",
     "M1",
@@ -35,6 +36,7 @@ from ppgm.models.cvae import CVAE
 from ppgm.models.dlgm import DLGM
 from ppgm.models.factor_analysis import FactorAnalysis
 from ppgm.models.generator import Generator
+from ppgm.models.hmm import HMM
 from ppgm.models.likelihoods import (
     Bernoulli,
     Categorical,
