@@ -47,6 +47,9 @@ from ppgm.models import (
     M1,
     M1M2,
     M2,
+    MAF,
+    NICE,
+    NSF,
     RBM,
     SBN,
     VAE,
@@ -58,7 +61,9 @@ from ppgm.models import (
     FactorAnalysis,
     FullSBN,
     Generator,
+    Glow,
     LinearGaussianSSM,
+    RealNVP,
     VampVAE,
 )
 from ppgm.nets import MLP
@@ -75,6 +80,7 @@ RNG = np.random.default_rng(0)
 REAL = RNG.normal(size=(3, 4))
 BITS = (RNG.random((3, 4)) < 0.5).astype(float)
 LABELS = np.array([1, -1, 1])
+PIXELS = RNG.normal(size=(3, 16))
 
 BUILT_IN: dict[str, Any] = {
     "vae": (VAE(4, 2, hidden=(3,)), {"x": BITS}),
@@ -96,6 +102,11 @@ BUILT_IN: dict[str, Any] = {
     "vamp-vae": (VampVAE(4, 2, hidden=(3,), components=3), {"x": BITS}),
     "generator": (Generator(4, hidden=(3,), activation="tanh"), {"x": REAL}),
     "rbm": (RBM(4, 3), {"v": BITS}),
+    "nice": (NICE(4, 2, (3,)), {"x": REAL}),
+    "real-nvp": (RealNVP(4, 2, (3,)), {"x": REAL}),
+    "maf": (MAF(4, 2, (4,)), {"x": REAL}),
+    "nsf": (NSF(4, 2, 3, 2.0, hidden=(3,)), {"x": REAL}),
+    "glow": (Glow((1, 4, 4), 2, 1, (2,)), {"x": PIXELS}),
     "elbo": ELBO(particles=2),
     "elbo, annealed": ELBO(beta=Anneal(0.5, 1.0, 10)),
     "elbo, enumerated": ELBO(enumerate=("h1", "h2")),
@@ -135,6 +146,7 @@ SLOW = (
     "wake-sleep", "tvo", "enumerate", "elbo by gumbel", "elbo by score", "iwae, tempered",
     "elbo, enumerated", "iwae", "rws", "disarm", "classification", "nvil", "semi-supervised",
     "m1m2", "denoising-autoencoder", "vamp-vae", "conditional-sbn", "linear-gaussian-ssm",
+    "nice", "maf", "nsf", "glow",
 )  # fmt: skip
 
 

@@ -8,7 +8,7 @@ import pytest
 from ppgm import host as hosts
 from ppgm.errors import ArgumentError
 from ppgm.guides import Spline as Family
-from ppgm.models.spline_flow import NSF
+from ppgm.models import NSF
 from ppgm.testing import splines as naive
 from ppgm.transforms import Permutation, Spline
 from ppgm.transforms.leading import Leading
