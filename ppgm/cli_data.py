@@ -23,6 +23,7 @@ SUMMARIES = {
     "dna": "3186 splice junctions of 180 bits, from a file",
     "mushrooms": "8124 mushrooms, 112 bits of traits, from a file",
     "jsb-chorales": "382 chorales, 88 keys at each step, from a file",
+    "linear-states": "5000 noisy views of linear-Gaussian states, 25 steps, with exact answers",
     "two-moons": "two interleaving half circles in the plane",
     "ring": "8 Gaussians on a circle, with modes to count",
     "grid": "25 Gaussians on a lattice, with modes to count",

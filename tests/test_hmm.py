@@ -148,7 +148,7 @@ def enumerated(name: str, params: dict[str, np.ndarray], data: dict[str, np.ndar
     return NUMPY.logsumexp(total, -1)
 
 
-def log_entry(name: str, outputs: np.ndarray, column: int, x: float) -> float:
+def log_entry(name: str, outputs: np.ndarray, column: int, x: Any) -> float:
     """Log density of one entry, written out."""
     if name == "bernoulli":
         return float(-np.log1p(np.exp(-outputs[column] if x else outputs[column])))
@@ -295,8 +295,9 @@ def test_other_likelihoods_keep_the_contract(check: Check) -> None:
     ],
 )
 def test_options_are_checked(options: dict[str, Any], words: str) -> None:
+    options = {"features": D} | options
     with pytest.raises(ArgumentError, match=words):
-        HMM(**({"features": D} | options))
+        HMM(**options)
 
 
 def test_what_it_has_no_answers_for_is_refused() -> None:

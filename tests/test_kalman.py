@@ -7,6 +7,9 @@ an affine map of the states. Conditioning it uses none of the recursions.
 import numpy as np
 import pytest
 
+from ppgm import data as sets
+from ppgm.errors import ArgumentError
+from ppgm.models import LinearGaussianSSM
 from ppgm.testing import kalman
 from ppgm.testing.kalman import Model, Series
 from ppgm.testing.kalman_smoother import (
@@ -208,3 +211,55 @@ def test_the_filter_settles_at_the_solution_of_the_riccati_equation(
     long = series("all seen", rng, steps=60)
     found = kalman.filtered(long, model).predicted_covariance[0, -1]
     np.testing.assert_allclose(found, steady, atol=1e-7)
+
+
+# The synthetic set of Krishnan et al. (2017), whose parameters are known.
+
+
+def truth() -> Model:
+    return LinearGaussianSSM(1, 1).exact_model(sets.linear_states_truth())
+
+
+def test_the_synthetic_set_costs_a_known_number_of_nats() -> None:
+    model = truth()
+    steady = kalman.steady_covariance(model, steps=1_000)
+    assert steady.item() == pytest.approx(5 + np.sqrt(825), abs=1e-12)  # by hand
+    spread = 0.25 * steady.item() + 20
+    nats = 0.5 * np.log(2 * np.pi * np.e * spread)
+    assert nats == pytest.approx(3.0927, abs=5e-5)
+    blank = Series(np.zeros((1, 60, 1)))
+    found = kalman.filtered(blank, model).predicted_covariance[0, :, 0, 0]
+    assert 0.5 * np.log(2 * np.pi * np.e * (0.25 * found[-1] + 20)) == pytest.approx(nats)
+    assert found[0] == pytest.approx(10.0)
+
+
+def test_the_synthetic_set_is_drawn_from_its_parameters() -> None:
+    """Innovations are standard normal: their mean and mean square lie within 4.89 errors.
+
+    False alarms: three numbers at 1e-6. A variance that is wrong by a twentieth moves the mean
+    square by some 7 errors.
+    """
+    data = sets.load("linear-states")
+    assert data.train["x"].shape == (5000, 25, 1)
+    assert data.test["x"].shape == (500, 25, 1)
+    assert data.train["x"].dtype == np.float32
+    x = data.train["x"].astype(float)
+    past = kalman.filtered(Series(x), truth())
+    sd = np.sqrt(0.25 * past.predicted_covariance[..., 0, 0] + 20)
+    white = (x[..., 0] - 0.5 * past.predicted[..., 0]) / sd
+    assert abs(white.mean()) * np.sqrt(white.size) < 4.89
+    assert abs((white**2).mean() - 1) * np.sqrt(white.size / 2) < 4.89
+    np.testing.assert_allclose(
+        past.steps, -0.5 * white**2 - np.log(sd * np.sqrt(2 * np.pi)), atol=TOLERANCE
+    )
+    ends = x[:, -1, 0]  # 0.5 (25 steps of drift), and the variance that adds up to there
+    assert abs(ends.mean() - 0.625) / np.sqrt((0.25 * 250 + 20) / len(ends)) < 4.89
+
+
+def test_seeds_and_sizes_of_the_synthetic_set() -> None:
+    one, two = (sets.linear_states(size=3, steps=4, seed=s).train["x"] for s in (0, 1))
+    assert one.shape == (3, 4, 1)
+    assert (one != two).all()
+    np.testing.assert_array_equal(one, sets.linear_states(size=3, steps=4).train["x"])
+    with pytest.raises(ArgumentError, match="steps should be at least 1"):
+        sets.linear_states(steps=0)

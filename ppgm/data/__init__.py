@@ -10,6 +10,7 @@ name                 what                                        customary binar
 ``dna``              splice junctions, 180 bits, from a file     already binary
 ``mushrooms``        traits of mushrooms, 112 bits, from a file  already binary
 ``jsb-chorales``     chorales, 88 keys a step, from a file       already binary
+``linear-states``    one noisy column of linear-Gaussian states  not for sequences
 ``protein``          10 columns of proteins, from a file         not for tables
 ``two-moons``        two half circles in the plane               not for points
 ``ring``             8 Gaussians on a circle                     not for points
@@ -31,6 +32,8 @@ __all__ = [
     "eight_gaussians",
     "entropy",
     "grid",
+    "linear_states",
+    "linear_states_truth",
     "load",
     "missing",
     "names",
@@ -54,6 +57,8 @@ from ppgm.data.images import digits, mnist
 from ppgm.data.levels import bits_per_pixel, dequantise
 from ppgm.data.packed import PACKED, packed
 from ppgm.data.sequences import missing, padded
+from ppgm.data.states import NAME as STATES
+from ppgm.data.states import linear_states, linear_states_truth
 from ppgm.data.tabular import TABLES, table
 from ppgm.data.toys import (
     ModeCount,
@@ -79,7 +84,7 @@ POINTS = {
 
 def names() -> tuple[str, ...]:
     """Returns the names that `load` knows."""
-    return (*CUSTOMARY, *PACKED, CHORALES, *TABLES, *POINTS)
+    return (*CUSTOMARY, *PACKED, CHORALES, STATES, *TABLES, *POINTS)
 
 
 def load(
@@ -91,8 +96,8 @@ def load(
         name: One of `names`.
         binarise: For pictures of grey levels: ``"static"``, ``"dynamic"``, ``"threshold"`` or
             ``"none"`` (see `ppgm.data.binary`). None is the customary rule of the data set.
-        seed: Seed of everything random: static binarisation, splits of tables, and points in
-            the plane.
+        seed: Seed of everything random: static binarisation, splits of tables, points in the
+            plane, and sequences.
         folder: Folder of the files of sets that need one; by default the environment variable
             ``PPGM_DATA``.
 
@@ -111,6 +116,8 @@ def load(
         raise ArgumentError(f"'{name}' has no grey levels: leave binarise='{binarise}' out")
     if name == CHORALES:
         return chorales(folder=folder)
+    if name == STATES:
+        return linear_states(seed=seed)
     if name in TABLES:
         return table(name, seed=seed, folder=folder)
     return packed(name, folder=folder) if name in PACKED else POINTS[name](seed=seed)
