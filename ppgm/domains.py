@@ -1,7 +1,8 @@
-"""Fields of frozen dataclasses: rates, probabilities, sizes, widths, one of a few words."""
+"""Fields of frozen dataclasses: rates, probabilities, sizes, widths, words, parts."""
 
-__all__ = ["check_choice", "check_number", "check_size", "check_widths"]
+__all__ = ["check_choice", "check_number", "check_part", "check_size", "check_widths"]
 
+from collections.abc import Iterable
 from math import inf, isfinite, nan
 from numbers import Integral, Real
 from typing import Any
@@ -76,6 +77,30 @@ def check_choice(owner: Any, name: str, choices: tuple[str, ...]) -> None:
             f"{type(owner).__name__}: {name} must be one of {', '.join(map(repr, choices))}, "
             f"not {value!r}{hint}"
         )
+
+
+def check_part(name: str, value: Any, method: str, choices: Iterable[str]) -> None:
+    """Checks that a field holds a part: an object that has `method`, and can be called.
+
+    Args:
+        name: The field.
+        value: What it holds.
+        method: The method that such a part has.
+        choices: Names of the classes that ppgm has for it.
+
+    Raises:
+        ArgumentError: Names the choices.
+    """
+    known, is_class = list(choices), isinstance(value, type)
+    if not is_class and callable(value) and callable(getattr(value, method, None)):
+        return
+    given = value.__name__ if is_class else value
+    hint = did_you_mean(f"{given}()", [f"{n}()" for n in known])
+    what = f"the class {given}" if is_class else repr(value)
+    raise ArgumentError(
+        f"{name} must be {', '.join(f'{n}(...)' for n in known)} or an object with the same "
+        f"methods, not {what}{hint}"
+    )
 
 
 def _is_size(value: Any, least: int) -> bool:

@@ -3,7 +3,7 @@
 __all__ = ["NumpyroNamespace", "bind", "support_values"]
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from itertools import product
@@ -24,6 +24,7 @@ from ppgm.errors import ArgumentError
 from ppgm.host_numpyro_keys import JaxRng
 from ppgm.host_numpyro_one_hot import OneHotCategorical
 from ppgm.host_numpyro_ops import OPS
+from ppgm.latents import Latent
 from ppgm.nets_equinox import build
 from ppgm.ppl import guide_of, plate_size
 
@@ -118,6 +119,13 @@ class NumpyroNamespace:
 
     def distribution(self, portable: Any) -> dist.Distribution:
         return PortableDistribution(portable, tuple(portable.batch_shape))
+
+    def latents(
+        self, model: Callable[..., Any], args: tuple[Any, ...], data: Mapping[str, Any]
+    ) -> list[Latent]:
+        from ppgm.host_numpyro_latents import latents  # which needs this file's names
+
+        return latents(model, args, data)
 
 
 def _built(net: Any, name: str, seed: int) -> eqx.Module:

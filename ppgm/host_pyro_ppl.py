@@ -3,7 +3,7 @@
 __all__ = ["PyroNamespace", "bind"]
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from types import SimpleNamespace
@@ -20,6 +20,7 @@ from torch import Tensor
 
 from ppgm.errors import ArgumentError
 from ppgm.host_pyro_ops import OPS
+from ppgm.latents import Latent
 from ppgm.nets_torch import build
 from ppgm.ppl import guide_of, plate_size
 
@@ -59,11 +60,13 @@ class PyroNamespace:
         rows: Number of rows of a plate over nothing, or None.
         networks: Networks built so far. Pyro's parameters are the tensors of live modules, so
             a namespace has to keep them; each binding of a declaration has its own.
+        plans: Latents of models by the shapes of their arguments.
     """
 
     seed: int = 0
     rows: int | None = None
     networks: dict[str, torch.nn.Module] = field(default_factory=dict, compare=False, repr=False)
+    plans: dict[Any, list[Latent]] = field(default_factory=dict, compare=False, repr=False)
 
     np = OPS.np
     ops = OPS
@@ -104,6 +107,13 @@ class PyroNamespace:
 
     def distribution(self, portable: Any) -> TorchDistribution:
         return PortableDistribution(portable, tuple(portable.batch_shape))
+
+    def latents(
+        self, model: Callable[..., Any], args: tuple[Any, ...], data: Mapping[str, Any]
+    ) -> list[Latent]:
+        from ppgm.host_pyro_latents import latents  # which needs this file's names
+
+        return latents(self.plans, model, args, data)
 
 
 class WholePlate(pyro.plate):

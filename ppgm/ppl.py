@@ -6,13 +6,14 @@ host that they are bound to.
 
 __all__ = ["Namespace", "guide_of", "plate_size"]
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 from numpy import ndarray
 
 from ppgm.errors import ModelError
+from ppgm.latents import Latent
 from ppgm.ops import Array, Ops
 
 
@@ -31,8 +32,10 @@ class Namespace(Protocol):
     ops: Ops
     distributions: Any
 
-    def sample(self, name: str, fn: Any, obs: Array | None = None) -> Array:
-        """Draws or observes a site."""
+    def sample(
+        self, name: str, fn: Any, obs: Array | None = None, *, infer: dict[str, Any] | None = None
+    ) -> Array:
+        """Draws or observes a site; `infer` says more about it to the host."""
         ...
 
     def plate(self, name: str, x: Any, dim: int | None = None) -> AbstractContextManager[Any]:
@@ -67,6 +70,12 @@ class Namespace(Protocol):
 
     def distribution(self, portable: Any) -> Any:
         """Turns a portable distribution into one of the host."""
+        ...
+
+    def latents(
+        self, model: Callable[..., Any], args: tuple[Any, ...], data: Mapping[str, Any]
+    ) -> list[Latent]:
+        """Runs a model of the host apart from everything else, and returns its latent sites."""
         ...
 
 

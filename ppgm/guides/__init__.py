@@ -2,6 +2,7 @@
 
 __all__ = [
     "IAF",
+    "AutoGuided",
     "Coupling",
     "FullRank",
     "Gaussian",
@@ -13,8 +14,10 @@ __all__ = [
     "RankOne",
     "Spline",
     "Sylvester",
+    "auto",
 ]
 
+from ppgm.guides.automatic import AutoGuided, auto
 from ppgm.guides.coupling import Coupling
 from ppgm.guides.full_rank import FullRank
 from ppgm.guides.gaussian import Gaussian

@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from math import log, pi
 from typing import Any
 
+import numpy as np
+
 from ppgm.distributions import Rng
 from ppgm.domains import check_size
 from ppgm.ops import Array, ops_of
@@ -90,6 +92,18 @@ class Mixture:
     def context(self, latent: int) -> int:
         """For each component a mean and a log scale per coordinate, and a logit."""
         return self.components * (2 * latent + 1)
+
+    def start(self, latent: int, scale: float, rng: np.random.Generator) -> np.ndarray:
+        """Returns a context to start from without an encoder: means apart, even weights.
+
+        Args:
+            latent: Number of coordinates.
+            scale: Standard deviation of the components.
+            rng: Draws the means, as far apart as they are wide.
+        """
+        size = self.components * latent
+        means, log_scales = scale * rng.normal(size=size), np.full(size, log(scale))
+        return np.concatenate([means, log_scales, np.zeros(self.components)])
 
     def __call__(self, ppl: Any, context: Array, latent: int, name: str = "z") -> Any:
         """Returns the mixture, of event shape ``(latent,)``."""

@@ -64,7 +64,7 @@ class STL(AbstractFamily):
 
 def check_reparameterised(table: SiteTable, name: str, but: tuple[str, ...] = ()) -> None:
     """Raises `EstimatorError` for the first site of the guide that is not reparameterised."""
-    for site in table.select("guide", "latent"):
+    for site in table.select("guide", "latent", "auxiliary"):
         if not site.reparameterised and site.name not in but:
             exact = f", or ELBO(enumerate=('{site.name}',))" if site.enumerable else ""
             raise EstimatorError(
