@@ -19,7 +19,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from ppgm.distributions_emitted import EmittedSteps
+from ppgm.distributions_entries import log_seen
 from ppgm.ops import Array, Arrays, ops_of
 
 
@@ -72,7 +72,7 @@ class HiddenMarkov:
     def evidence(self, value: Array) -> Array:
         """Returns the log density of every step under every state, ``(*, T, K)``."""
         seen = None if self.seen is None else self.seen[..., None, :]
-        return EmittedSteps(self.emit(self.outputs), seen).steps(value[..., None, :])
+        return log_seen(self.emit(self.outputs), value[..., None, :], seen)
 
     def sample(self, rng: Any, shape: tuple[int, ...]) -> Array:
         """Draws a path of states, then the data of every step, what was not seen too."""
