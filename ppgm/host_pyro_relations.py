@@ -2,8 +2,9 @@
 
 Pyro's own inspection follows values through torch functions. It sees neither the parameters of
 modules nor observed parents, and it loses a value that is copied (``torch.as_tensor(h,
-dtype=...)``) or leaves torch for a while. So every site is also asked by its numbers: with the
-values of all others held, what it depends on gives it a gradient, or changes it when it changes.
+dtype=...)``) or leaves torch for a while, and it does not look at masks and scales. So these
+are followed too, and every site is asked by its numbers: with the values of all others held, what
+it depends on gives it a gradient, or changes it when it changes.
 """
 
 __all__ = ["relations", "relations_in_use"]
@@ -14,7 +15,9 @@ from typing import Any
 
 import pyro
 import torch
-from pyro.infer.inspect import get_model_relations
+from pyro.distributions.util import scale_and_mask
+from pyro.infer.inspect import TrackProvenance, get_model_relations
+from pyro.ops.provenance import get_provenance
 from pyro.poutine.messenger import Messenger
 from torch import Tensor
 
@@ -59,7 +62,24 @@ def relations_in_use(
 def _followed(call: Callable[..., Any], args: tuple[Any, ...], data: dict[str, Any]) -> set[Edge]:
     """Returns the edges between sites that Pyro's own inspection follows."""
     found = get_model_relations(call, args, data, include_deterministic=True)
-    return {(p, c) for c, ps in found["sample_sample"].items() for p in ps if p != c}
+    edges = {(p, c) for c, ps in found["sample_sample"].items() for p in ps if p != c}
+    with torch.no_grad(), pyro.validation_enabled(is_validate=False), _Tempered() as tempered:
+        with TrackProvenance(include_deterministic=True):
+            call(*args, **data)
+    sites = found["sample_sample"].keys()
+    return edges | {(p, c) for p, c in tempered.edges if p in sites and c in sites}
+
+
+class _Tempered(Messenger):
+    """Keeps what the mask and the scale of each site were computed from."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.edges: set[Edge] = set()
+
+    def _pyro_post_sample(self, msg: Any) -> None:
+        parents = get_provenance(msg["mask"]) | get_provenance(msg["scale"])
+        self.edges |= {(p, msg["name"]) for p in parents}
 
 
 def _asked(runner: PyroRunner, *, observed: bool) -> set[Edge]:
@@ -92,7 +112,9 @@ def _numbers(runner: PyroRunner, given: Mapping[str, Tensor]) -> Numbers:
     with _Held(given) as held:
         run = runner._run("model", given, 1).sites
     return held.computed | {
-        n: m["fn"].log_prob(m["value"]) for n, m in run.items() if kind_of(m) != "deterministic"
+        n: scale_and_mask(m["fn"].log_prob(m["value"]), m["scale"], m["mask"])
+        for n, m in run.items()
+        if kind_of(m) != "deterministic"
     }
 
 

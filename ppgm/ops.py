@@ -38,6 +38,12 @@ class Ops(NamedTuple):
         grad: ``(fn, x) -> d fn(x).sum() / d x``, itself differentiable.
         scan: ``(step, carry, xs) -> ys`` with ``carry, y = step(carry, x)`` for every x along
             the first axis. All are tuples of arrays; the loop is compiled once under jax.
+        tanh_chain: A loop that some libraries have in a faster form, else None; see
+            `ppgm.guides.smoothers.Combiner`.
+        chosen: ``(mask) -> steps`` for booleans ``(*, T)``: ``steps.take(x)`` has only the steps
+            of ``(K, *, T, n)`` for which the mask holds, ``(K, M, n)``, and ``steps.put(terms)``
+            puts ``(K, M)`` in their places, zero elsewhere. None where shapes must not depend on
+            numbers.
     """
 
     np: Any
@@ -52,6 +58,8 @@ class Ops(NamedTuple):
     float: Callable[[Any], Array]
     grad: Callable[[Callable[[Array], Array], Array], Array]
     scan: Callable[[Step, Arrays, Arrays], Arrays]
+    tanh_chain: Callable[..., tuple[Array, Array]] | None = None
+    chosen: Callable[[Array], Any] | None = None
 
 
 def ops_of(array: Array) -> Ops:
@@ -67,7 +75,8 @@ def ops_of(array: Array) -> Ops:
 def _logsumexp(x: np.ndarray, axis: int) -> np.ndarray:
     top = np.max(x, axis=axis, keepdims=True)
     safe = np.where(np.isfinite(top), top, 0.0)
-    return np.squeeze(safe, axis) + np.log(np.sum(np.exp(x - safe), axis=axis))
+    with np.errstate(divide="ignore"):  # the logarithm of nothing is meant
+        return np.squeeze(safe, axis) + np.log(np.sum(np.exp(x - safe), axis=axis))
 
 
 def _log_softmax(x: np.ndarray, axis: int) -> np.ndarray:

@@ -22,6 +22,7 @@ class Runner(Protocol):
     ops: Ops
     data: dict[str, Any]
     rng: Any
+    noise: Mapping[str, Array]
 
     def pair(
         self, ask: Ask, given: Mapping[str, Array] | None = None
@@ -42,6 +43,10 @@ class Runner(Protocol):
 
     def kernel(self, value: Array) -> Array:
         """Applies the declaration's Markov kernel to rows of values."""
+        ...
+
+    def within(self, fn: Callable[[Any, Any], Any]) -> Any:
+        """Returns ``fn(declaration, ppl)``, called with the program's parameters in place."""
         ...
 
     def net(self, name: str) -> Callable[[Array], Array]:
@@ -173,6 +178,14 @@ class View:
             self._cache["dream", particles] = Dream(drawn)
         return self._cache["dream", particles]
 
+    def prior(self, particles: int = 1) -> dict[str, Array]:
+        """Returns draws of the model's latents, each ``(K, *batch, *event)``, the data in place.
+
+        A latent that follows from an observed site is drawn given its data, as the model's
+        density of it has it; `dream` would draw it given a dream of them.
+        """
+        return self._runner.single("model", {}, observe=True, particles=particles)[0]
+
     def recognise(self, particles: int = 1) -> dict[str, Array]:
         """Returns draws of the guide's sites given the batch, each ``(K, *batch, *event)``."""
         terms, _ = self.terms(Ask(particles))
@@ -202,6 +215,18 @@ class View:
     def kernel(self, value: Array) -> Array:
         """Applies the declaration's Markov kernel, without gradients."""
         return self.ops.stop_gradient(self._runner.kernel(value))
+
+    def within(self, fn: Callable[[Any, Any], Any]) -> Any:
+        """Returns ``fn(declaration, ppl)``, called with the program's parameters in place.
+
+        The declaration is None for a program of the host's own.
+        """
+        return self._runner.within(fn)
+
+    def noise(self, site: str, shape: tuple[int, ...]) -> Array:
+        """Returns standard normal noise for a site, or what was given for it."""
+        given = self._runner.noise.get(site)
+        return self.rng.normal(shape) if given is None else given
 
     def net(self, name: str) -> Callable[[Array], Array]:
         """Returns a network that the objective owns."""

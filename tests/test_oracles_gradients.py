@@ -21,6 +21,7 @@ from ppgm.inference import (
     REINFORCE,
     RLOO,
     RWS,
+    VIMCO,
     Enumerate,
     Renyi,
     Score,
@@ -235,6 +236,45 @@ def test_one_layer_enumerated_beside_draws_of_the_other(
         np.testing.assert_allclose(got.grads[name], wanted, atol=1e-8, err_msg=name)
 
 
+@pytest.mark.parametrize("objective", [RLOO(2, enumerate=("h2",)), VIMCO(2, enumerate=("h2",))])
+def test_leave_one_out_signals_beside_an_enumerated_layer(
+    host: str, objective: Any, rng: np.random.Generator
+) -> None:
+    """Two draws of h1 for each of the two values of h2: E over all four."""
+    params, x = parameters(NET, rng), bits(rng, 2, 3)
+    states, fours = binary_states(2), enumeration.tuples(4, 4)
+    values = np.arange(4) // 2  # the draws of one value are side by side
+
+    def bound(params: dict) -> float:
+        network, guide = NET.exact_model(params), NET.exact_guide(params)
+        weight, bias = guide.layers[0]
+        log_q = bernoulli(states[:, None], x @ weight.T + bias)
+        h1, h2 = states[:, None, None], binary_states(1)[None, :, None]
+        log_joint = sbn.log_joint(x, [h1, h2], network) - log_q[:, None]
+        log_w = np.stack([log_joint[fours[:, c], v] for c, v in enumerate(values)])
+        if objective.order == 1:
+            weight, bias = guide.layers[1]
+            logits = states @ weight.T + bias
+            log_m = np.stack([bernoulli(np.full((4, 1), v), logits) for v in (0.0, 1.0)])
+            log_m = np.stack([log_m[v][fours[:, c]] for c, v in enumerate(values)])[..., None]
+            total = (np.exp(log_m) * (log_w - log_m)).sum(0) / 2
+        else:
+            total = np.logaddexp.reduce(log_w, axis=0) - np.log(2)
+        return float((np.exp(log_q[fours].sum(1)) * total).sum(0).mean())
+
+    weight, bias = NET.exact_guide(params).layers[0]
+    log_q = bernoulli(states[:, None], x @ weight.T + bias)
+    chosen = np.tile(states[fours].transpose(1, 0, 2), (1, 2, 1))
+    got = probe(
+        program(NET, host), params, {"x": np.repeat(x, len(fours), axis=0)}, objective,
+        values={"h1": chosen}, scale=np.exp(log_q[fours].sum(1)).T.ravel(), total=2,
+    )  # fmt: skip
+    assert got.metrics["bound"] == pytest.approx(bound(params), abs=TOLERANCE)
+    for name in ("encoder1.layers.0.bias", "encoder2.layers.0.weight", "prior"):
+        wanted = differences.gradient(lambda v, n=name: -bound(params | {n: v}), params[name])
+        np.testing.assert_allclose(got.grads[name], wanted, atol=1e-8, err_msg=name)
+
+
 # Wake-sleep.
 
 
@@ -349,11 +389,11 @@ def test_defensive_draws_are_weighed_against_the_mixture(
     prior = {"h1": bits(rng, 6, 2).reshape(3, 2, 2), "h2": bits(rng, 6, 1).reshape(3, 2, 1)}
     coin = np.array([[0.1, 0.9], [0.5, 0.2], [0.8, 0.29]])
 
-    def dream(view: View, particles: int = 1) -> Dream:
+    def drawn(view: View, particles: int = 1) -> dict[str, Any]:
         assert particles == 3
-        return Dream({n: view.ops.float(view.ops.np.asarray(v)) for n, v in prior.items()})
+        return {n: view.ops.float(view.ops.np.asarray(v)) for n, v in prior.items()}
 
-    monkeypatch.setattr(View, "dream", dream)
+    monkeypatch.setattr(View, "prior", drawn)
     fixed_noise(monkeypatch, host, coin)
     got = probe(program(NET, host), params, {"x": x}, RWS(3, defensive=share), values=mine)
     h1, h2 = (np.where((coin < share)[..., None], prior[n], mine[n]) for n in ("h1", "h2"))

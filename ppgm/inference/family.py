@@ -8,8 +8,10 @@ what is logged as the bound is the bound itself.
 __all__ = ["AbstractFamily"]
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
+from math import isfinite
+from numbers import Real
 from typing import Any, ClassVar
 
 from ppgm.domains import check_number
@@ -51,13 +53,9 @@ class AbstractFamily(AbstractMultiSample):
         if not isinstance(self.beta, Anneal):
             check_number(self, "beta")
         check_number(self, "free_bits", least=0.0)
-        if isinstance(self.enumerate, str):
-            raise ArgumentError(
-                f"enumerate must be a tuple of names, not a string: ('{self.enumerate}',)"
-            )
-        object.__setattr__(self, "enumerate", tuple(self.enumerate))
+        object.__setattr__(self, "enumerate", _names(self.enumerate))
         object.__setattr__(self, "site_weights", _pairs(self.site_weights))
-        resolve(getattr(self, "gradient", "path"))
+        _ = self.estimator  # which checks the fields that it is made of
 
     @property
     @abstractmethod
@@ -162,12 +160,29 @@ class AbstractFamily(AbstractMultiSample):
             )
 
 
+def _names(names: Any) -> tuple[str, ...]:
+    """Returns names of sites as a tuple, each of them once."""
+    if isinstance(names, str):
+        raise ArgumentError(f"enumerate must be a tuple of names, not a string: ('{names}',)")
+    if not isinstance(names, Iterable) or not all(isinstance(n, str) for n in (*names,)):
+        raise ArgumentError(f"enumerate must be a tuple of names of sites, not {names!r}")
+    if len(set(names)) < len((*names,)):
+        raise ArgumentError(f"enumerate names a site twice, {tuple(names)}: name each once")
+    return tuple(names)
+
+
 def _pairs(weights: Any) -> tuple[tuple[str, float], ...]:
     """Returns a dict as a tuple of pairs, which can be hashed and written down."""
-    pairs = sorted(dict(weights).items())
+    try:
+        pairs = sorted(dict(weights).items())
+    except (TypeError, ValueError) as error:
+        raise ArgumentError(
+            f"site_weights must be a dict of a weight by site, not {weights!r}"
+        ) from error
     for name, value in pairs:
-        if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0:
+        number = isinstance(value, Real) and not isinstance(value, bool)
+        if not number or not isfinite(value) or value < 0:
             raise ArgumentError(
-                f"site_weights['{name}'] must be a number of at least 0, not {value!r}"
+                f"site_weights['{name}'] must be a finite number of at least 0, not {value!r}"
             )
     return tuple((name, float(value)) for name, value in pairs)

@@ -47,7 +47,10 @@ class Gumbel(AbstractGradient):
     hard: bool = False
 
     def __post_init__(self) -> None:
-        if not isinstance(self.temperature, Anneal):
+        if isinstance(self.temperature, Anneal):
+            check_number(self.temperature, "start", above=0.0)
+            check_number(self.temperature, "stop", above=0.0)
+        else:
             check_number(self, "temperature", above=0.0)
 
     def weights(self, view: View, ask: Ask) -> Weights:

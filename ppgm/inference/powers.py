@@ -60,11 +60,16 @@ def left_out(log_w: Array, alpha: float, mean: str = "geometric") -> Array:
         mean: "geometric" or "arithmetic"; for the ELBO the first alone makes sense.
 
     Returns:
-        ``(K, *rows)``; entry k does not depend on ``log_w[k]``.
+        ``(K, *rows)``; entry k does not depend on ``log_w[k]``. It is 0 where the others make
+        it infinite (all of weight zero, for instance): any number that does not depend on the
+        draw may be subtracted from its signal.
     """
     if alpha == 1:
-        return (log_w.sum(0) - log_w) / (log_w.shape[0] - 1)
-    return leave_one_out((1 - alpha) * log_w, mean) / (1 - alpha)
+        others = _log_mean_others(log_w)
+    else:
+        others = leave_one_out((1 - alpha) * log_w, mean) / (1 - alpha)
+    xp = ops_of(log_w).np
+    return xp.where(xp.isfinite(others), others, xp.zeros_like(others))
 
 
 def leave_one_out(log_w: Array, mean: str = "geometric") -> Array:

@@ -13,6 +13,7 @@ __all__ = ["Renyi"]
 
 from dataclasses import dataclass
 
+from ppgm.domains import check_number
 from ppgm.errors import ArgumentError
 from ppgm.inference.family import AbstractFamily
 from ppgm.inference.gradients import Gradient
@@ -36,6 +37,7 @@ class Renyi(AbstractFamily):
     gradient: Gradient = "path"
 
     def __post_init__(self) -> None:
+        check_number(self, "alpha")
         if self.alpha == 1:
             raise ArgumentError("alpha = 1 is the ELBO: use ELBO(particles=...)")
         super().__post_init__()

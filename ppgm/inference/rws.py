@@ -157,7 +157,7 @@ def defended(view: View, ask: Ask, share: float) -> Weights:
     xp, stop = view.ops.np, view.ops.stop_gradient
     terms, _ = view.terms(ask)
     guide = {t.name: t for t in terms if t.side == "guide"}
-    prior = view.dream(ask.particles).values
+    prior = view.prior(ask.particles)
     coin = view.rng.uniform(tuple(view.weigh(terms).log_p.shape)) < share
     given = {}
     for name, term in guide.items():

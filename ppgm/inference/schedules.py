@@ -5,6 +5,7 @@ __all__ = ["Anneal", "has_schedule"]
 from dataclasses import dataclass
 from typing import Any
 
+from ppgm.domains import check_number
 from ppgm.inference.counts import set_count
 from ppgm.ops import Array
 
@@ -18,6 +19,8 @@ class Anneal:
     steps: int = 1000
 
     def __post_init__(self) -> None:
+        check_number(self, "start")
+        check_number(self, "stop")
         set_count(self, "steps")
 
     def __call__(self, step: Array) -> Array:

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any, Literal
 
-from ppgm.domains import check_number
+from ppgm.domains import check_number, check_widths
 from ppgm.errors import ArgumentError, EstimatorError
 from ppgm.inference.family import AbstractFamily
 from ppgm.inference.gradients import AbstractGradient, AnyBound
@@ -49,7 +49,8 @@ class Score(AbstractGradient):
         baseline: What is subtracted from a signal: a number in nats, or "running" for its mean
             over the steps before.
         decay: Weight of the past in running means.
-        hidden: Widths of a network from the data to what else is subtracted, or None for none.
+        hidden: Widths of a network from the observed sites of a row to what else is subtracted,
+            or None for none. It does not see the conditions of a conditional model.
         normalise: Whether signals are divided by their running standard deviation, if above 1.
         downstream: Whether the signal of a site has only the terms that its draw can influence,
             as the program's graph says; of the ELBO, whose terms add.
@@ -68,10 +69,12 @@ class Score(AbstractGradient):
             if isinstance(self.baseline, str):
                 raise ArgumentError(
                     f"baseline must be a number or 'running', not '{self.baseline}'; a learnt one "
-                    "is gradient='nvil'"
+                    "is hidden=(100,), widths of its network"
                 )
             check_number(self, "baseline")
         check_number(self, "decay", least=0.0, below=1.0)
+        if self.hidden is not None:
+            check_widths(self, "hidden")
 
     def weights(self, view: View, ask: Ask) -> Weights:
         """Asks for constant draws, where all of them have a score."""
@@ -206,17 +209,20 @@ class Score(AbstractGradient):
 
 @dataclass(frozen=True)
 class REINFORCE(AbstractFamily):
-    """Evidence lower bound by the score function of all draws, with a simple baseline.
+    """Evidence lower bound by the score function of all draws, with a baseline.
 
     Args:
         particles: Number of draws K.
         baseline: A number in nats, or "running" for the signal's mean over the steps before.
         decay: Weight of the past in the running mean.
+        hidden: Widths of a network "baseline", trained with the program, from the observed sites
+            of a row to what else is subtracted; None for no network.
     """
 
     particles: int = 1
     baseline: float | Literal["running"] = "running"
     decay: float = 0.8
+    hidden: tuple[int, ...] | None = None
 
     @property
     def order(self) -> float:
@@ -226,7 +232,7 @@ class REINFORCE(AbstractFamily):
     @property
     def estimator(self) -> AbstractGradient:
         """The score function."""
-        return Score(self.baseline, self.decay)
+        return Score(self.baseline, self.decay, self.hidden)
 
 
 def _observed(table: SiteTable) -> list[Site]:

@@ -50,6 +50,11 @@ class Classification(AbstractObjective):
         """The guide."""
         return (Player("program", ("guide",)),)
 
+    @property
+    def local(self) -> bool:
+        """Whether it needs to know what draws can influence: the classes must not hang on some."""
+        return True
+
     def check(self, table: SiteTable, subsampled: tuple[str, ...] = ()) -> None:
         """Checks that the guide has the classes, by row, and their logits."""
         known = {s.name: s for s in table.select("guide", "latent")}
@@ -64,6 +69,16 @@ class Classification(AbstractObjective):
                 f"site '{self.on}' lies in plates {site.plates} and the program's rows are "
                 f"{table.rows}: Classification needs one class per row"
             )
+        for other in known.values():
+            if other.reparameterised or other.name == self.on:
+                continue
+            if ("guide", self.on) in (table.influences or {}).get(other.name, ()):
+                raise EstimatorError(
+                    f"site '{other.name}' ({other.distribution}) is drawn before '{self.on}', and "
+                    "its draw has no gradient: the classification loss would not reach what it "
+                    f"depends on; make the classes a function of the data, or '{other.name}' "
+                    "reparameterised"
+                )
         named = {s.name: s for s in table.select("guide", "deterministic")}
         if name not in named:
             raise EstimatorError(

@@ -19,14 +19,15 @@ References:
 __all__ = ["RLOO", "VIMCO", "LeaveOneOut"]
 
 from dataclasses import dataclass
+from math import log
 from typing import Literal
 
 from ppgm.errors import ArgumentError, EstimatorError
 from ppgm.inference.family import AbstractFamily
 from ppgm.inference.gradients import AbstractGradient, AnyBound
 from ppgm.inference.path import block_scores, scored
-from ppgm.inference.powers import bound, left_out
-from ppgm.ops import Array
+from ppgm.inference.powers import bound, leave_one_out, left_out
+from ppgm.ops import Array, ops_of
 from ppgm.sites import SiteTable
 from ppgm.terms import Weights
 from ppgm.views import View
@@ -52,8 +53,11 @@ class LeaveOneOut(AbstractGradient):
         value = bound(log_w, alpha, particles, weights.log_mass)
         if weights.score is None or (weights.blocks and alpha == 1):
             return value
-        others = left_out(log_w, alpha, self.mean)
-        signal = (log_w - others) / particles if alpha == 1 else value - others
+        if weights.log_mass is not None:
+            signal = _beside_enumerated(log_w, weights.log_mass, value, alpha, particles)
+        else:
+            others = left_out(log_w, alpha, self.mean)
+            signal = (log_w - others) / particles if alpha == 1 else value - others
         return value + scored(signal, weights.score)
 
     def extra(self, view: View, weights: Weights, alpha: float, particles: int) -> Array | float:
@@ -78,12 +82,34 @@ class LeaveOneOut(AbstractGradient):
                 f"{of.title} has the mean over draws outside the logarithm: its left-out signal "
                 "is the mean of the other log weights; use mean='geometric'"
             )
-        if of.enumerate and scored:
+        if of.enumerate and scored and not table.rows:
             raise EstimatorError(
-                f"site '{scored[0].name}' is scored beside {of.enumerate}, which are enumerated: "
-                f"{of.title} has no leave-one-out signal for it; enumerate it too, or use "
-                "gradient='path'"
+                f"site '{scored[0].name}' is scored beside {of.enumerate}, which are enumerated, "
+                f"outside the plates of the data: {of.title} has no leave-one-out signal for it; "
+                "enumerate it too, or use gradient='path'"
             )
+
+
+def _beside_enumerated(
+    log_w: Array, log_mass: Array, value: Array, alpha: float, particles: int
+) -> Array:
+    r"""Returns the signals of draws that are made for each value of enumerated sites.
+
+    With masses :math:`m_v` of the V values and K draws for each, :math:`L = rac{1}{K} \sum_{vk}
+    m_v \log w_{vk}`, and the others of a draw for the same value stand in for its term. For the
+    other bounds, logarithms of a sum of :math:`m_v w_{vk}^{1-lpha}`, the mean of all other terms
+    stands in. The mass may depend on the draw itself, so that its own is in neither.
+    """
+    if alpha == 1:
+        terms = ops_of(log_w).np.exp(log_mass) * log_w
+        by_value = terms.reshape((-1, particles, *terms.shape[1:]))
+        others = (by_value.sum(1)[:, None] - by_value) / (particles - 1)
+        return ((by_value - others) / particles).reshape(tuple(terms.shape))
+    terms = (1 - alpha) * log_w + log_mass
+    mean = leave_one_out(terms, "arithmetic")
+    others = (mean + log(log_w.shape[0] / particles)) / (1 - alpha)
+    xp = ops_of(log_w).np
+    return value - xp.where(xp.isfinite(others), others, xp.zeros_like(others))
 
 
 @dataclass(frozen=True)

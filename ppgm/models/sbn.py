@@ -60,7 +60,8 @@ class SBN:
         check_size(self, "features")
         check_layers(self)
         check_widths(self, "between")
-        if self.autoregressive not in (True, False, "model"):
+        given = self.autoregressive
+        if not isinstance(given, bool) and given != "model":
             raise ArgumentError(
                 f"SBN: autoregressive must be True, False or 'model', not {self.autoregressive!r}"
             )

@@ -23,6 +23,9 @@ VALUES = _tests(
 SITES = _tests("oracles_tempering", "weights_of_sites")
 FREE = _tests("oracles_tempering", "free_bits")
 CONSTANT = _tests("oracles_tempering", "the_score_function_of_gaussian_draws")
+BESIDE = _tests("oracles_gradients", "leave_one_out_signals_beside_an_enumerated_layer")
+MASKS = _tests("hanging_sites", "a_mask_is_an_edge")
+DEFENSIVE = _tests("hanging_sites", "defensive_draws_of_a_latent_after_data")
 GLOBAL = _tests("gaps", "score_terms_of_global_and_local_bits_with_a_scale")
 
 GRADIENTS = (
@@ -111,9 +114,33 @@ GRADIENTS = (
         "RLOO's baseline has its own weight",
         "M3",
         "ppgm/inference/powers.py",
-        "(log_w.sum(0) - log_w) / (log_w.shape[0] - 1)",
-        "(log_w.sum(0) + 0 * log_w) / log_w.shape[0]",
+        "(finite.sum(0) - finite) / (log_w.shape[0] - 1)",
+        "(finite.sum(0) + 0 * finite) / log_w.shape[0]",
         SIGNALS,
+    ),
+    Mutant(
+        "RLOO beside enumerated values has its own term in its baseline",
+        "M3",
+        "ppgm/inference/vimco.py",
+        "(by_value.sum(1)[:, None] - by_value) / (particles - 1)",
+        "(by_value.sum(1)[:, None] + 0 * by_value) / particles",
+        BESIDE,
+    ),
+    Mutant(
+        "what masks hang on is not followed",
+        "M8",
+        "ppgm/host_pyro_relations.py",
+        'get_provenance(msg["mask"]) | get_provenance(msg["scale"])',
+        'get_provenance(msg["scale"])',
+        MASKS,
+    ),
+    Mutant(
+        "defensive draws follow a dream of the data",
+        "M3",
+        "ppgm/inference/rws.py",
+        "view.prior(ask.particles)",
+        "view.dream(ask.particles).values",
+        DEFENSIVE,
     ),
     Mutant(
         "a baseline sees the weight it leaves out",
