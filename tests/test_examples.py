@@ -45,6 +45,7 @@ COMPARISONS = {
     "binary_sets": ("independent bits", "VIMCO-2", "VIMCO-10", "RWS-10"),
     "covariances": ("diagonal", "rank one", "low rank"),
     "importance_weighted": ("ELBO", "IWAE-5", "ELBO, then IWAE-5", "IWAE-5, then ELBO"),
+    "flow_guides": ("mean-field", "IAF", "planar"),
     "quadrants": ("network", "CVAE", "gap"),
     "semi_supervised": ("logistic regression", "class loss, y drawn"),
 }

@@ -177,7 +177,7 @@ def test_a_learnt_baseline_of_reinforce(host: str) -> None:
     "make",
     [
         lambda: ELBO(enumerate=("y", "y")),
-        lambda: ELBO(enumerate=[1]),
+        lambda: ELBO(enumerate=[1]),  # pyright: ignore[reportArgumentType]
         lambda: ELBO(enumerate=None),  # pyright: ignore[reportArgumentType]
         lambda: ELBO(site_weights=["x"]),  # pyright: ignore[reportArgumentType]
         lambda: ELBO(site_weights={"x": np.inf}),

@@ -56,10 +56,11 @@ def test_more_draws_are_better_and_use_more_units() -> None:
     mean, error = gap(found["IWAE-5"].log_p, found["ELBO"].log_p)
     assert mean > error
     assert found["IWAE-5"].active > found["ELBO"].active
-    mean, error = gap(found["ELBO, then IWAE-5"].log_p, found["IWAE-5, then ELBO"].log_p)
-    assert mean > error
-    assert found["ELBO, then IWAE-5"].active > found["ELBO"].active
-    assert found["IWAE-5, then ELBO"].active < found["IWAE-5"].active
+    for kept in ("ELBO", "IWAE-5"):  # of two that went on for as long, the one by more draws leads
+        more, fewer = found[f"{kept}, then IWAE-5"], found[f"{kept}, then ELBO"]
+        mean, error = gap(more.log_p, fewer.log_p)
+        assert mean > error, kept
+        assert more.active > fewer.active, kept
 
 
 def test_belief_nets_learn_most_by_the_estimators_of_low_variance() -> None:
@@ -105,7 +106,7 @@ def test_a_hundred_labels() -> None:
     assert data.train_labels is not None
     runs = example("semi_supervised")["compare"](
         data.train["x"][:10_000], data.train_labels[:10_000], data.test["x"], data.test_labels,
-        count=100, epochs=20, host="numpyro", net=M2(784, 10, 50, hidden=(500,)),
+        count=100, copies=50, epochs=20, host="numpyro", net=M2(784, 10, 50, hidden=(200,)),
     )  # fmt: skip
     found = {run.name: run.accuracy for run in runs}
     assert found["and class loss"] > found["logistic regression"] + 8

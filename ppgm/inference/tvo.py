@@ -9,7 +9,8 @@ a left Riemann sum over :math:`0 = \beta_0 < \dots < \beta_S = 1`, the integrand
 One set of K draws of the guide serves all temperatures, with weights :math:`w^\beta` normalised
 per datum; the gradient is :math:`E_\beta[\nabla \log w] + \mathrm{Cov}_\beta(\log w,
 \nabla \log \tilde \pi_\beta)` at constant draws, so latents may be discrete. Both are biased at
-finite K, as self-normalised weights are. S = 1 is the ELBO.
+finite K, as self-normalised weights are. S = 1 has the value of the ELBO, and (K - 1) / K of its
+gradient in the guide.
 
 References:
     | The Thermodynamic Variational Objective (Masrani, Le & Wood, 2019)
