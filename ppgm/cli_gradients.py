@@ -2,6 +2,8 @@
 
 __all__ = ["estimators", "gradients"]
 
+from collections.abc import Mapping
+from math import isinf, isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -57,7 +59,10 @@ def gradients(
     seed: int,
     out: str | None,
 ) -> None:
-    """Measure gradients of objectives at RUN's parameters: bias, variance, cost."""
+    """Measure gradients of objectives at RUN's parameters: bias, variance, cost.
+
+    A bias that cannot be told from none is shown as the most that it can be, with 95 % confidence.
+    """
     import ppgm
     from ppgm.cli_runs import opened
 
@@ -80,16 +85,25 @@ def table(found: "Dataset") -> str:
     rows = []
     for i, name in enumerate(found.estimator.values):
         for j, group in enumerate(found.group.values):
-            cell = {k: float(found[k].values[i, j]) for k in ("bias", "bias_error", "variance")}
-            if cell["variance"] != cell["variance"]:
+            cell = {str(k): float(v[i, j]) for k, v in found.data_vars.items() if v.ndim == 2}
+            if isnan(cell["variance"]):
                 continue
             rows.append((
-                name, group, found.site.values[j],
-                tables.measured(cell["bias"], cell["bias_error"], 4),
-                f"{cell['variance']:.3g}", f"{float(found.snr.values[i, j]):.3g}",
+                name, group, found.site.values[j], _bias(cell),
+                f"{cell['variance']:.3g}", f"{cell['snr']:.3g}",
                 tables.number(1000 * float(found.seconds.values[i]), 3),
             ))  # fmt: skip
-    return tables.text(header, rows)
+    kept = [k for k, title in enumerate(header) if title != "bias" or any(r[k] for r in rows)]
+    return tables.text([header[k] for k in kept], [[row[k] for k in kept] for row in rows])
+
+
+def _bias(cell: Mapping[str, float]) -> str:
+    """Returns a bias with its error, or the most that it can be; nothing without a reference."""
+    if isnan(cell["bias"]):
+        return ""
+    if cell["bias_low"] > 0:
+        return f"{cell['bias']:.3g} ± {cell['bias_error']:.2g}"
+    return "unknown" if isinf(cell["bias_high"]) else f"< {cell['bias_high']:.2g}"
 
 
 def _objective(text: str) -> Any:

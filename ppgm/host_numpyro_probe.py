@@ -106,10 +106,22 @@ def gradient_moments(
     params: Mapping[str, np.ndarray],
     data: Mapping[str, Any],
     objective: Any,
-    draws: int,
+    batches: np.ndarray,
     seed: int,
-) -> tuple[Arrays, Arrays, int, float]:
-    """Returns mean, variance, number and seconds of draws of the first player's gradient."""
+) -> tuple[Arrays, Arrays, float]:
+    """Returns moments of draws of the first player's gradient; see `ppgm.microscope_measures`.
+
+    Args:
+        source: The program.
+        params: Its parameters.
+        data: Its data.
+        objective: The objective.
+        batches: The batch of each draw, ``(draws,)``, in order from 0.
+        seed: Seed of the draws.
+
+    Returns:
+        Mean of each batch, sum of squares within batches, seconds per draw.
+    """
     table = source.sites(data)
     if objective.local:
         table = with_influences(table, source, data)
@@ -117,7 +129,10 @@ def gradient_moments(
     optimisers = {p.name: SGD() for p in objective.players}
     work = NumpyroTrainer(source, objective, table, data, optimisers, seed, total, params)
     work.start(None, 1.0)
-    own = work._mine(work.state.params, player)
+    own, draws = work._mine(work.state.params, player), len(batches)
+    sizes = np.bincount(batches)
+    which = jnp.asarray(batches)
+    seen = jnp.asarray(np.arange(draws) - (np.cumsum(sizes) - sizes)[batches] + 1)
 
     def gradient(own: Any, owned: Any, key: Array) -> tuple[Any, Any]:
         def loss(own: Any) -> tuple[Array, Any]:
@@ -128,24 +143,27 @@ def gradient_moments(
         return grads, jax.lax.stop_gradient(owned)
 
     def body(n: Any, carry: Any) -> Any:
-        mean, square, owned, keys = carry
+        means, square, owned, keys = carry
+        at = which[n]
         grads, owned = gradient(own, owned, keys[n])
-        gaps = jax.tree.map(lambda g, m: g - m, grads, mean)
-        mean = jax.tree.map(lambda m, gap: m + gap / (n + 1), mean, gaps)
-        square = jax.tree.map(lambda s, gap, g, m: s + gap * (g - m), square, gaps, grads, mean)
-        return mean, square, owned, keys
+        old = jax.tree.map(lambda m: m[at], means)
+        gaps = jax.tree.map(lambda g, m: g - m, grads, old)
+        new = jax.tree.map(lambda m, gap: m + gap / seen[n], old, gaps)
+        square = jax.tree.map(lambda s, gap, g, m: s + gap * (g - m), square, gaps, grads, new)
+        means = jax.tree.map(lambda m, row: m.at[at].set(row), means, new)
+        return means, square, owned, keys
 
     def all_draws(count: Any, owned: Any, keys: Array) -> tuple[Any, Any]:
         zeros = jax.tree.map(jnp.zeros_like, own)
-        return jax.lax.fori_loop(0, count, body, (zeros, zeros, owned, keys))[:2]
+        rows = jax.tree.map(lambda z: jnp.zeros((len(sizes), *z.shape), z.dtype), zeros)
+        return jax.lax.fori_loop(0, count, body, (rows, zeros, owned, keys))[:2]
 
     run, keys = jax.jit(all_draws), jax.random.split(jax.random.key(seed), draws)
     jax.block_until_ready(run(1, work.state.owned, keys))  # compiles
     began = perf_counter()
-    mean, square = jax.block_until_ready(run(draws, work.state.owned, keys))
+    means, square = jax.block_until_ready(run(draws, work.state.owned, keys))
     seconds = (perf_counter() - began) / draws
-    variance = jax.tree.map(lambda s: s / (draws - 1), square)
-    return flatten(mean), flatten(variance), draws, seconds
+    return flatten(means), flatten(square), seconds
 
 
 def _compiled(case: _Case) -> Callable[..., Any]:

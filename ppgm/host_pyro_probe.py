@@ -72,10 +72,22 @@ def gradient_moments(
     params: Mapping[str, np.ndarray],
     data: Mapping[str, Any],
     objective: Any,
-    draws: int,
+    batches: np.ndarray,
     seed: int,
-) -> tuple[Arrays, Arrays, int, float]:
-    """Returns mean, variance, number and seconds of draws of the first player's gradient."""
+) -> tuple[Arrays, Arrays, float]:
+    """Returns moments of draws of the first player's gradient; see `ppgm.microscope_measures`.
+
+    Args:
+        source: The program.
+        params: Its parameters.
+        data: Its data.
+        objective: The objective.
+        batches: The batch of each draw, ``(draws,)``, in order from 0.
+        seed: Seed of the draws.
+
+    Returns:
+        Mean of each batch, sum of squares within batches, seconds per draw.
+    """
     table = source.sites(data)
     if objective.local:
         table = with_influences(table, source, data)
@@ -86,27 +98,29 @@ def gradient_moments(
         work.start(None, 1.0)
         runner, layout = PyroRunner(work.session, work.data), make_layout(table, work.session.dims)
         leaves, state = work.leaves[player], work.state
-        mean = [torch.zeros_like(leaf, dtype=torch.float64) for leaf in leaves]
-        square = [torch.zeros_like(m) for m in mean]
+        count = int(batches[-1]) + 1
+        mean = [torch.zeros((count, *leaf.shape), dtype=torch.float64) for leaf in leaves]
+        square = [torch.zeros_like(m[0]) for m in mean]
+        seen = [0] * count
         with seeded_rng(seed), pyro.validation_enabled(is_validate=False):
             began = perf_counter()
-            for n in range(1, draws + 1):
+            for batch in batches.tolist():
                 view = View(runner, table, layout, total=total, step=0, state=state)
                 loss = objective(view, player)
                 grads = torch.autograd.grad(
                     loss, leaves, allow_unused=True, materialize_grads=True
                 )
                 state = {k: v.detach() for k, v in view.state.items()}
+                seen[batch] += 1
                 for m, s, g in zip(mean, square, grads, strict=True):
-                    gap = g.double() - m
-                    m += gap / n
-                    s += gap * (g.double() - m)
-            seconds = (perf_counter() - began) / draws
+                    gap = g.double() - m[batch]
+                    m[batch] += gap / seen[batch]
+                    s += gap * (g.double() - m[batch])
+            seconds = (perf_counter() - began) / len(batches)
         names = _names(work)
         keys = [names[id(leaf)] for leaf in leaves]
-        means = {k: to_numpy(m) for k, m in zip(keys, mean, strict=True)}
-        variances = {k: to_numpy(s / (draws - 1)) for k, s in zip(keys, square, strict=True)}
-        return means, variances, draws, seconds
+        means = {k: to_numpy(m.to(o.dtype)) for k, m, o in zip(keys, mean, leaves, strict=True)}
+        return means, {k: to_numpy(s) for k, s in zip(keys, square, strict=True)}, seconds
     finally:
         work.close()
 

@@ -9,17 +9,17 @@ For a group of parameters with expected gradient :math:`g = E[\hat g]` and refer
 
 estimated from many draws of the estimator at one point of the parameters. Squared norms are
 corrected for the noise of the means that they are made of, which would otherwise pass for bias
-or signal.
+or signal; the error of a bias and its interval are those of `ppgm.microscope_measures`.
 
 References:
     | Tighter Variational Bounds Are Not Necessarily Better (Rainforth et al., 2018)
     | https://arxiv.org/abs/1802.04537
 """
 
-__all__ = ["Moments", "gradients"]
+__all__ = ["gradients"]
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -30,6 +30,7 @@ from ppgm.errors import ArgumentError, missing
 from ppgm.fits import Fit
 from ppgm.inference.objective import AbstractObjective
 from ppgm.influences import relations, with_influences
+from ppgm.microscope_measures import Moments, batch_of, measure, moments
 from ppgm.programs import Program
 from ppgm.sites import SiteTable
 
@@ -39,36 +40,12 @@ if TYPE_CHECKING:
 VARIABLES = {
     "bias": "norm of the difference from the reference",
     "bias_error": "standard error of the bias",
+    "bias_low": "least bias, 95 % sure; 0 where there may be none",
+    "bias_high": "largest bias, 95 % sure",
     "variance": "trace of the covariance of one draw",
     "norm": "norm of the expected gradient",
     "snr": "norm divided by the standard deviation",
 }
-
-
-class Moments(NamedTuple):
-    """Moments of an estimator's draws.
-
-    Attributes:
-        mean: Mean gradient by parameter.
-        variance: Variance of one draw by parameter, elementwise, unbiased.
-        draws: Number of draws.
-        seconds: Seconds per draw, without compilation.
-    """
-
-    mean: dict[str, np.ndarray]
-    variance: dict[str, np.ndarray]
-    draws: int
-    seconds: float
-
-
-class _Measured(NamedTuple):
-    """Squared norms of one group, corrected for noise."""
-
-    bias: float
-    bias_error: float
-    variance: float
-    norm: float
-    snr: float
 
 
 def gradients(
@@ -99,6 +76,8 @@ def gradients(
     Returns:
         Dimensions "estimator" and "group" (a network or a parameter, with "side" and the "site"
         whose distribution it makes); variables ``bias``, ``bias_error`` (its standard error),
+        ``bias_low`` and ``bias_high`` (each right in 95 % of experiments; the first is 0 where
+        the bias cannot be told from none, and the second then is what can be said of it),
         ``variance``, ``norm``, ``snr``, in the units of the loss per datum, and ``seconds`` per
         draw by estimator.
 
@@ -124,8 +103,11 @@ def gradients(
 
     def measure(objective: AbstractObjective, count: int, seed: int) -> Moments:
         objective.check(table)
-        host = hosts.load(source.host)
-        return Moments(*host.gradient_moments(source, params, arrays, objective, count, seed))
+        batches = batch_of(count)
+        means, within, seconds = hosts.load(source.host).gradient_moments(
+            source, params, arrays, objective, batches, seed
+        )
+        return moments(means, within, np.bincount(batches), seconds)
 
     known: dict[int, Moments] = {}  # by identity: an objective may hold arrays
     for objective in references.values():
@@ -194,14 +176,14 @@ def _dataset(
     except ImportError as error:
         raise missing("xarray", "arviz") from error
     kept = [
-        g for g in groups if any(_group(n, groups) == g for m in found.values() for n in m.mean)
+        g for g in groups if any(_group(n, groups) == g for m in found.values() for n in m.means)
     ]
     table = np.full((len(VARIABLES), len(found), len(kept)), np.nan)
-    for i, (name, moments) in enumerate(found.items()):
+    for i, (name, seen) in enumerate(found.items()):
         for j, group in enumerate(kept):
-            names = [n for n in moments.mean if _group(n, groups) == group]
+            names = [n for n in seen.means if _group(n, groups) == group]
             if names:
-                table[:, i, j] = _measured(moments, truths.get(name), names)
+                table[:, i, j] = measure(seen, truths.get(name), names)
     dims = ("estimator", "group")
     variables = {
         key: (dims, table[i], {"description": VARIABLES[key]}) for i, key in enumerate(VARIABLES)
@@ -215,30 +197,3 @@ def _dataset(
     }
     draws = next(iter(found.values())).draws if found else 0
     return xarray.Dataset({**variables, "seconds": seconds}, coords, {"draws": draws})
-
-
-def _measured(moments: Moments, truth: Moments | None, names: Sequence[str]) -> _Measured:
-    """Measures one group of parameters.
-
-    A squared norm of a difference of means exceeds that of the expectations by the variance of
-    the difference, on average: it is subtracted.
-    """
-
-    def joined(arrays: Mapping[str, np.ndarray]) -> np.ndarray:
-        return np.concatenate([np.ravel(arrays[n]) for n in names])
-
-    mean, variance = joined(moments.mean), joined(moments.variance)
-    total = float(variance.sum())
-    norm = np.sqrt(max(float(mean @ mean) - total / moments.draws, 0.0))
-    snr = norm / np.sqrt(total) if total > 0 else (np.inf if norm > 0 else np.nan)
-    if truth is None or any(n not in truth.mean for n in names):
-        return _Measured(np.nan, np.nan, total, norm, snr)
-    gap = mean - joined(truth.mean)
-    noise = variance / moments.draws + joined(truth.variance) / truth.draws
-    square = float(gap @ gap) - float(noise.sum())
-    # of a squared norm: 4 g' C g from its mean, 2 tr(C^2) from the noise alone
-    error = np.sqrt(4 * max(square, 0.0) * float(noise.max()) + 2 * float(noise @ noise))
-    bias = np.sqrt(max(square, 0.0))
-    return _Measured(
-        bias, error / (2 * bias) if square > error else np.sqrt(error), total, norm, snr
-    )
