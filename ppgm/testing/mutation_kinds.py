@@ -18,6 +18,7 @@ KINDS = {
     "M11": "noise or seeds used twice, state of a generator lost",
     "M14": "density without its normaliser or with the wrong sign, derivative wrong",
     "M16": "weights of enumerated values, prior or entropy missing",
+    "M17": "estimate of a bias, a variance or an error wrong",
 }
 """Kinds of faults; the numbers left out are of models that the package does not have."""
 

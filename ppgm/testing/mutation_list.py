@@ -7,6 +7,7 @@ is noticed rather than making the mutant a blank.
 from ppgm.testing.mutation_gradients import GRADIENTS
 from ppgm.testing.mutation_kinds import KINDS, Mutant
 from ppgm.testing.mutation_kinds import tests_of as _tests
+from ppgm.testing.mutation_microscope import MICROSCOPE
 
 __all__ = ["KINDS", "MUTANTS", "Mutant"]
 
@@ -357,4 +358,5 @@ MUTANTS = (
     + BASELINES
     + COUNTS
     + BELIEF_NETS
+    + MICROSCOPE
 )
