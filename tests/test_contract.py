@@ -120,7 +120,7 @@ BUILT_IN: dict[str, Any] = {
     "nvil": NVIL(hidden=(3,)),
     "disarm": DisARM(),
     "arm": ARM(),
-    "cubo": CUBO(particles=2),
+    "cubo": CUBO(particles=3),
     "rws": RWS(particles=2),
     "wake-sleep": WakeSleep(),
     "tvo": ThermodynamicELBO(particles=2),

@@ -6,13 +6,14 @@ row of a bigger batch, which stands for as many data as the guide gives it proba
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import numpy as np
 import pytest
 
 import ppgm
-from ppgm.errors import EstimatorError
+from ppgm.errors import ArgumentError, EstimatorError
 from ppgm.inference import (
     CUBO,
     ELBO,
@@ -29,7 +30,7 @@ from ppgm.inference import (
     WakeSleep,
 )
 from ppgm.influences import with_influences
-from ppgm.models import SBN
+from ppgm.models import SBN, VampVAE
 from ppgm.probes import Probe, probe
 from ppgm.testing import differences, enumeration, sbn
 from ppgm.testing.arrays import bernoulli, binary_states
@@ -451,9 +452,55 @@ def test_one_partition_is_the_elbo_on_average(host: str, rng: np.random.Generato
 
 def test_cubo_trains_the_guide_alone(host: str, rng: np.random.Generator) -> None:
     params, x = parameters(NET, rng), bits(rng, 2, 3)
-    got = expectation(program(NET, host), NET, params, x, CUBO(2.0, 2), 2)
-    wanted = {n: -g for n, g in exact(params, x, 2, -1.0).items() if "encoder" in n}
+    got = expectation(program(NET, host), NET, params, x, CUBO(3.0, 2), 2)
+    wanted = {n: -g for n, g in exact(params, x, 2, -2.0).items() if "encoder" in n}
     assert_same(got.grads, wanted)
+
+
+def _expected_cubo(power: float, particles: int, shift: float) -> float:
+    """Returns E[U] of a fair bit under a guide that is off by `shift`, with log p(x) = 0."""
+    guide = np.array([0.5 - shift, 0.5 + shift])
+    log_w = np.log(0.5 / guide)
+    draws = list(product(range(2), repeat=particles))
+    bounds = [np.log(np.exp(power * log_w[list(d)]).mean()) / power for d in draws]
+    return float(sum(guide[list(d)].prod() * b for d, b in zip(draws, bounds, strict=True)))
+
+
+@pytest.mark.parametrize("power", [0.5, 1.0, 1.2, 1.5, 2.0, 3.0, 5.0])
+@pytest.mark.parametrize("particles", [1, 2, 3, 4, 7])
+def test_cubo_is_least_at_the_posterior_or_refused(power: float, particles: int) -> None:
+    """The bound near the posterior curves as its docstring says, and up where it is allowed."""
+    shift = 1e-3
+    variance = (0.5 - shift) ** -1 / 4 + (0.5 + shift) ** -1 / 4 - 1
+    curve = power - 1 - power / particles
+    value = _expected_cubo(power, particles, shift)
+    assert value == pytest.approx(variance / 2 * curve, abs=1e-8)
+    if curve > 1e-9:
+        CUBO(power, particles)
+        assert value > 0
+    else:
+        with pytest.raises(ArgumentError, match="power must be|needs more than"):
+            CUBO(power, particles)
+
+
+def test_cubo_with_too_few_draws_beside_an_enumerated_site(host: str) -> None:
+    run = program(SBN(3, (2, 1)), host)
+    table = run.sites({"x": np.ones((2, 3))})
+    CUBO(2.0, 1, enumerate=("h1", "h2")).check(table)
+    with pytest.raises(EstimatorError, match="needs more than 2 draws, and has particles=2"):
+        CUBO(2.0, 2, enumerate=("h2",)).check(table)
+
+
+def test_cubo_refuses_to_train_the_model(host: str) -> None:
+    """Neither by parameters that both sides share, nor by a sum that trains both."""
+    x = np.ones((2, 3))
+    shared = ppgm.program(VampVAE(3, latent=2, hidden=(3,), components=2), host=host)
+    with pytest.raises(EstimatorError, match="parameter 'encoder.*' is the guide's and the model"):
+        ppgm.fit(shared, {"x": x}, CUBO(), steps=1, progress=False)
+    apart = program(NET, host).sites({"x": x})
+    with pytest.raises(EstimatorError, match=r"CUBO trains \['guide'\] alone.*\['model'\]"):
+        (ELBO() + 0.5 * CUBO()).check(apart)
+    (CUBO() + 2.0 * CUBO(3.0)).check(apart)
 
 
 def test_influences_survive_copies_that_lose_their_provenance() -> None:

@@ -88,6 +88,11 @@ class AbstractObjective(ABC):
         """Whether it needs to know what each draw can influence (`SiteTable.influences`)."""
         return False
 
+    @property
+    def confined(self) -> bool:
+        """Whether its loss has a gradient in parameters that are not to follow it."""
+        return False
+
     def native(self, host: str) -> Any:
         """Returns this objective as a drop-in ``loss`` for the host's own ``SVI``.
 
@@ -204,9 +209,23 @@ class Sum(AbstractObjective):
         return tuple(merged)
 
     def check(self, table: SiteTable, subsampled: tuple[str, ...] = ()) -> None:
-        """Checks every term."""
+        """Checks every term, and that none moves more than it may through another's players."""
         for _, term in self.terms:
             term.check(table, subsampled)
+            mine = {g for p in term.players for g in p.groups}
+            for player in self.players:
+                more = sorted(set(player.groups) - mine) if mine & set(player.groups) else []
+                if term.confined and more:
+                    raise EstimatorError(
+                        f"{type(term).__name__} trains {sorted(mine)} alone, and another term of "
+                        f"the sum {more} with them: its loss would move these too; take turns, "
+                        "ppgm.fit(fit, data, another objective)"
+                    )
+
+    @property
+    def confined(self) -> bool:
+        """Whether a term's loss has a gradient in parameters that are not to follow it."""
+        return any(term.confined for _, term in self.terms)
 
     @property
     def stateful(self) -> bool:

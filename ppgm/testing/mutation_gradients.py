@@ -384,6 +384,22 @@ GRADIENTS = (
         _tests("oracles_gradients", "cubo_trains_the_guide_alone"),
     ),
     Mutant(
+        "upper bound of draws that are too few",
+        "M17",
+        "ppgm/inference/cubo.py",
+        "if not self.particles > least",
+        "if not self.particles > least - 1",
+        _tests("oracles_gradients", "cubo_is_least_at_the_posterior_or_refused"),
+    ),
+    Mutant(
+        "upper bound moves the model by shared parameters",
+        "M8",
+        "ppgm/inference/cubo.py",
+        "if site.name in mine",
+        "if site.name not in mine and site.name in mine",
+        _tests("oracles_gradients", "cubo_refuses_to_train_the_model"),
+    ),
+    Mutant(
         "beta on the prior only",
         "M16",
         "ppgm/inference/tempering.py",
