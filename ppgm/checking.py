@@ -26,6 +26,7 @@ from ppgm.layouts import subsampled_plates, total_rows
 from ppgm.programs import Program
 from ppgm.rows import row_count, row_names, take
 from ppgm.sites import SiteTable, check_match, tabulate
+from ppgm.state_spaces import require
 from ppgm.supports import check_support
 
 
@@ -59,9 +60,13 @@ def bind(program: Program, source: Any, objective: Any) -> Bound:
     if source.batch_size is not None:
         table = _with_minibatches(table, following_plates(program, table, batch), source.rows)
     check_program(table)
+    if source.steps_per_epoch > 1:
+        _check_joint(table)
     for part in source.all_batches():
         check_declared(program, part)
         check_support(table, part, program.declaration)
+    if objective.sequential:
+        require(program.declaration, type(objective).__name__)
     if objective.local:
         table = with_influences(table, program, batch)
     minibatch = source.steps_per_epoch > 1
@@ -86,6 +91,24 @@ def _with_minibatches(table: SiteTable, names: tuple[str, ...], rows: int) -> Si
             )
         plates[name] = plate._replace(full_size=plate.size)
     return table._replace(plates=plates, data_plates=names)
+
+
+def _check_joint(table: SiteTable) -> None:
+    """Checks that no automatic guide holds the latents of rows that change from step to step.
+
+    Raises:
+        ModelError: Names the site and the plate.
+    """
+    joint = table.select("guide", "auxiliary")
+    for site in table.select("guide", "latent"):
+        local = [name for name in site.plates if name in table.data_plates]
+        outside = [s.name for s in joint if not set(local) & set(s.plates)]
+        if site.distribution == "Delta" and local and outside:
+            raise ModelError(
+                f"site '{site.name}' is in plate '{local[0]}', whose rows change from step to "
+                f"step, and the guide's joint draw '{outside[0]}' is over the same rows in every "
+                "step: fit without batch_size, or write a guide with an encoder of the rows"
+            )
 
 
 def check_validation(

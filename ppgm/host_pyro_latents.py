@@ -42,7 +42,7 @@ def _run(
         pyro.poutine.block(),
     ):
         torch.manual_seed(seed)
-        nodes = pyro.poutine.trace(model).get_trace(*args, **data).nodes
+        nodes: Any = pyro.poutine.trace(model).get_trace(*args, **data).nodes
     sampled = {n: m for n, m in nodes.items() if m["type"] == "sample"}
     drawn = {n: m for n, m in sampled.items() if not isinstance(m["fn"], _Subsample)}
     return {n: m for n, m in drawn.items() if kind_of(m) == "latent"}

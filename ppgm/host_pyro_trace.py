@@ -93,7 +93,14 @@ class Leaves:
             for name, leaf in self.tensors.items():
                 if canonical(name) in values:
                     value = torch.as_tensor(np.array(values[canonical(name)]), dtype=leaf.dtype)
-                    leaf.copy_(transform_to(self.constraints[name]).inv(value))
+                    free = transform_to(self.constraints[name]).inv(value)
+                    if free.shape != leaf.shape:
+                        raise ModelError(
+                            f"param '{canonical(name)}' has shape {tuple(value.shape)} where it "
+                            f"was trained, and shape {tuple(leaf.shape)} with these data: a "
+                            "parameter of rows is one of those very rows"
+                        )
+                    leaf.copy_(free)
 
     def freeze(self) -> None:
         """Makes the parameters constant: only what is drawn then carries gradients."""

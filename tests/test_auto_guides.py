@@ -265,7 +265,7 @@ def test_hosts_agree(family: Any, data: Any, rng: np.random.Generator) -> None:
 
 
 def test_a_declared_one_is_saved_and_loaded(host: str, data: Any, tmp_path: Any) -> None:
-    program = auto(ppgm.program(VAE_WITH_A_GLOBAL, host=host), IAF(1, (6,), 0), scale=0.3)
+    program = auto(ppgm.program(LOCAL, host=host), IAF(1, (6,), 0), scale=0.3)
     fit = ppgm.fit(program, {"x": data["x"]}, ELBO(), steps=2, progress=False)
     fit.save(tmp_path / "fit")
     again = ppgm.load(tmp_path / "fit")
@@ -273,7 +273,7 @@ def test_a_declared_one_is_saved_and_loaded(host: str, data: Any, tmp_path: Any)
     np.testing.assert_array_equal(again.params["auto.context"], fit.params["auto.context"])
 
 
-VAE_WITH_A_GLOBAL = ppgm.models.FactorAnalysis(4, 1)
+LOCAL = ppgm.models.FactorAnalysis(4, 1)
 
 
 def test_the_initial_context_is_centred_and_narrow() -> None:
@@ -329,10 +329,16 @@ def test_a_model_without_latents_is_refused(host: str, t: Any, data: Any) -> Non
         refused(host, model, data)
 
 
-def test_latents_of_a_minibatch_are_refused(host: str, data: Any) -> None:
-    program = auto(ppgm.program(VAE_WITH_A_GLOBAL, host=host), Gaussian())
-    with pytest.raises(ModelError, match=r"same rows in every step \(plates \['data'\]\)"):
-        ppgm.fit(program, {"x": data["x"]}, ELBO(), steps=2, batch_size=4, progress=False)
+def test_latents_of_rows_that_change_are_refused(host: str, data: Any) -> None:
+    """Whether the number of rows changes, or stays the same from batch to batch."""
+    program = auto(ppgm.program(LOCAL, host=host), Gaussian())
+    rows = {"x": data["x"]}
+    for size in (3, 4):
+        with pytest.raises(ModelError, match="site 'z' is in plate 'data', whose rows change"):
+            ppgm.fit(program, rows, ELBO(), steps=2, batch_size=size, progress=False)
+    fit = ppgm.fit(program, rows, ELBO(), steps=1, progress=False)
+    with pytest.raises(ModelError, match=r"param 'auto.context' (has shape|needs 8 numbers)"):
+        ppgm.evaluate(fit, {"x": rows["x"][:4]}, particles=25)
 
 
 def test_what_is_no_program_or_no_family_is_refused(host: str, t: Any) -> None:

@@ -1,7 +1,7 @@
 """Posterior families that are flows, full-rank Gaussians and mixtures: densities and gradients."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -176,6 +176,22 @@ def test_flows_start_near_the_gaussian(family: str, rng: np.random.Generator) ->
     white = (value - loc) / ops.np.exp(log_scale)
     gaussian = -0.5 * (white**2).sum(-1) - log_scale.sum(-1) - 0.5 * L * np.log(2 * np.pi)
     assert 0.003 < np.abs(numbers(log_q - gaussian)).mean() < 0.5
+
+
+@pytest.mark.parametrize("family", [IAF(2, (5,)), Coupling(2, (5,)), IAF(2, (), 0, "affine")])
+def test_steps_take_turns_with_the_order(family: Any, rng: np.random.Generator) -> None:
+    """After one step some coordinate is left as it was by another; after two none is."""
+    torch = pytest.importorskip("torch")
+    context = torch.as_tensor(rng.normal(size=family.context(2)))
+    for depth, full in ((1, False), (2, True)):
+        library = Library("pyro", large)
+
+        def value(noise: Any, depth: int = depth, library: Any = library) -> Any:
+            return replace(family, depth=depth)(library, context, 2).push(noise)[0]
+
+        noise = torch.as_tensor(rng.normal(size=2))
+        jacobian = torch.autograd.functional.jacobian(value, noise)
+        assert bool((jacobian != 0).all()) == full
 
 
 # Zero variance: a family that holds the exact posterior.
@@ -472,13 +488,17 @@ def test_m1_takes_families_with_a_mean(family: Any, rng: np.random.Generator) ->
 
 
 def test_every_site_has_networks_of_its_own(host: str, rng: np.random.Generator) -> None:
-    declaration = DLGM(D, (3, 2), (4,), posterior=IAF(1, (4,)))
+    """And every step: all of them are trained."""
+    declaration = DLGM(D, (3, 2), (4,), posterior=IAF(2, (4,)))
     program = ppgm.program(declaration, host=host)
     bits = (rng.random((3, D)) < 0.5).astype(float)
     params = hosts.load(host).initial(program, {"x": bits}, 0)
-    first = {n: v.shape for n, v in params.items() if n.startswith(("z1.iaf0", "z2.iaf0"))}
-    assert first["z1.iaf0.layers.0.weight"] == (4, 6)
-    assert first["z2.iaf0.layers.0.weight"] == (4, 4)
+    own = {n: v for n, v in params.items() if ".iaf" in n}
+    assert {n.partition(".layers")[0] for n in own} == {
+        f"{site}.iaf{t}" for site in ("z1", "z2") for t in (0, 1)
+    }
+    assert own["z1.iaf0.layers.0.weight"].shape == (4, 6)
+    assert own["z2.iaf1.layers.0.weight"].shape == (4, 4)
     fit = ppgm.fit(program, {"x": bits}, ELBO(), steps=2, progress=False)
     assert np.isfinite(fit.history["bound"]).all()
-    assert all((fit.params[n] != params[n]).any() for n in first)
+    assert all((fit.params[n] != v).any() for n, v in own.items())

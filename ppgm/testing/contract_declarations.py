@@ -118,7 +118,8 @@ def _same_densities(runs: list[Program], data: Data) -> None:
     table, params = runs[0].sites(data), initial(runs[0], data)
     values = draws(runs[0], data, table, 2)
     for side in ("model", "guide") if table.has_guide else ("model",):
-        found = [load(run.host).log_density(run, params, data, values, side) for run in runs]
+        given = {s.name: values[s.name] for s in getattr(table, side) if s.name in values}
+        found = [load(run.host).log_density(run, params, data, given, side) for run in runs]
         require(found[0].keys() == found[1].keys(), f"the {side}'s sites differ: {found}")
         for name in found[0]:
             same(found[0][name], found[1][name], f"log density of '{name}' in the {side}")

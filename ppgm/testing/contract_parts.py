@@ -80,9 +80,9 @@ def initial(run: Program, data: Data) -> dict[str, np.ndarray]:
 
 
 def draws(run: Program, data: Data, table: SiteTable, count: int) -> dict[str, np.ndarray]:
-    """Returns draws of the latents, by the guide if there is one."""
+    """Returns draws of the latents, by the guide if there is one, and what it made them of."""
     side = "guide" if table.has_guide else "model"
-    kinds = {s.name: s.support for s in table.select(side, "latent")}
+    kinds = {s.name: s.support for s in table.select(side, "latent", "auxiliary")}
     if not kinds:
         return {}
     found = load(run.host).sample(run, side, initial(run, data), data, count, 0)

@@ -16,7 +16,9 @@ KINDS = {
     "M9": "variance, standard deviation and precision confused",
     "M10": "steps, masks and chains off",
     "M11": "noise or seeds used twice, state of a generator lost",
+    "M13": "autoregressive mask, order or conditioning wrong",
     "M14": "density without its normaliser or with the wrong sign, derivative wrong",
+    "M15": "Jacobian or density of another value, kept too long",
     "M16": "weights of enumerated values, prior or entropy missing",
     "M17": "estimate of a bias, a variance or an error wrong",
 }
