@@ -32,7 +32,8 @@ class MarkovChain:
         first: Distribution of the first state, batch ``(*)``, event ``(D,)``.
         step: From states ``(*, D)`` and the entry of each input, ``(*, n)``, to the distribution
             of the next states, batch ``(*)``. It has to broadcast: it is called with one step at
-            a time, and with all steps at once as a last batch axis.
+            a time, and with all steps at once as a last batch axis. Where it has a method
+            `in_turn`, as `ppgm.guides.smoothers.Combiner`, that may make all states of a draw.
         length: Number of states T.
         inputs: What the steps get besides the state before, vectors ``(*, T, n)``: entry t is for
             the step to state t, so that entry 0 is not used. Matrices have to be flattened.
@@ -92,6 +93,7 @@ class MarkovChain:
         if self.length > 1:
             later = (noise, *self.inputs)
             later = later if self.mask is None else (*later, self.mask[..., None])
+            later = tuple(a[..., 1:, :] for a in later)
             values, terms = (self._at_once if self.independent else self._in_turn)(z, later)
             path, log_ps = xp.concat([path, values], axis=-2), xp.concat([log_ps, terms], axis=-1)
         return path, self._summed(log_ps, noise)
@@ -101,21 +103,37 @@ class MarkovChain:
         xp = ops_of(value).np
         log_p = self.first.log_prob(value[..., 0, :])[..., None]
         if self.length > 1:
-            step = self.step(value[..., :-1, :], *(i[..., 1:, :] for i in self.inputs))
-            rest = step.log_prob(value[..., 1:, :])
+            rest = self._later(value)
             lead = np.broadcast_shapes(tuple(log_p.shape[:-1]), tuple(rest.shape[:-1]))
             parts = [xp.broadcast_to(p, (*lead, p.shape[-1])) for p in (log_p, rest)]
             log_p = xp.concat(parts, axis=-1)
         return self._summed(log_p, value)
 
+    def _later(self, value: Array) -> Array:
+        """Returns the log densities of all states but the first, ``(*, T - 1)``."""
+        arrays = value[..., :-1, :], value[..., 1:, :], *(i[..., 1:, :] for i in self.inputs)
+        choose = ops_of(value).chosen
+        chosen = None if choose is None or self.mask is None else choose(self.mask[..., 1:])
+        if chosen is not None:
+            arrays = tuple(map(chosen.take, arrays))
+        before, after, *inputs = arrays
+        terms = self.step(before, *inputs).log_prob(after)
+        return terms if chosen is None else chosen.put(terms)
+
     def _at_once(self, z: Array, later: Arrays) -> tuple[Array, Array]:
         """Makes all states but the first, which do not look at each other."""
-        return self._one((z[..., None, :],), tuple(a[..., 1:, :] for a in later))[1]
+        return self._one((z[..., None, :],), later)[1]
 
     def _in_turn(self, z: Array, later: Arrays) -> tuple[Array, Array]:
         """Makes all states but the first, one of the other."""
+        whole = getattr(self.step, "in_turn", None)
+        alive = None if self.mask is None else self.mask[..., 1:]
+        count = len(self.inputs)
+        found = None if whole is None else whole(z, later[0], later[1 : count + 1], alive)
+        if found is not None:
+            return found
         ops = ops_of(z)
-        xs = tuple(ops.np.moveaxis(a, -2, 0)[1:] for a in later)
+        xs = tuple(ops.np.moveaxis(a, -2, 0) for a in later)
         values, terms = ops.scan(self._one, (z,), xs)
         return ops.np.moveaxis(values, 0, -2), ops.np.moveaxis(terms, 0, -1)
 

@@ -8,6 +8,7 @@ density is taken, so that it reaches neither values nor gradients.
 
 __all__ = ["EmittedSteps"]
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,43 +17,49 @@ import numpy as np
 from ppgm.errors import ModelError
 from ppgm.ops import Array, ops_of
 
+DISCRETE = ("boolean", "nonnegative_integer")
+
 
 @dataclass(frozen=True)
 class EmittedSteps:
     """Independent steps of a host's distribution, events ``(T, D)``.
 
     Attributes:
-        fn: The host's distribution of a step, batch ``(*, T)`` and event ``(D,)``, as a likelihood
-            of `ppgm.models` makes it.
+        emit: From states ``(*, L)`` to the host's distribution of a step, batch ``(*)`` and event
+            ``(D,)``.
+        states: The states, ``(*, T, L)``.
+        features: Number of columns D.
         seen: Booleans ``(*, T, D)``, or ``(*, T, 1)`` where all entries of a step were seen or
             none; None for all.
         support: Support of an entry; see `ppgm.distributions.Portable`.
     """
 
-    fn: Any
+    emit: Callable[[Array], Any]
+    states: Array
+    features: int
     seen: Array | None = None
     support: str = "real"
     normalised = True
 
     @property
     def reparameterised(self) -> bool:
-        """Whether the host's draws carry gradients."""
-        return bool(self.fn.has_rsample)
+        """Whether draws carry gradients: where they are no counts or bits."""
+        return self.support not in DISCRETE
 
     @property
     def batch_shape(self) -> tuple[int, ...]:
         """The axes before those of one draw."""
-        seen = () if self.seen is None else tuple(self.seen.shape[:-1])
-        return np.broadcast_shapes(tuple(self.fn.batch_shape), seen)[:-1]
+        seen = () if self.seen is None else tuple(self.seen.shape[:-2])
+        return np.broadcast_shapes(tuple(self.states.shape[:-2]), seen)
 
     @property
     def event_shape(self) -> tuple[int, ...]:
         """Time and columns, ``(T, D)``."""
-        return (*self.fn.batch_shape[-1:], *self.fn.event_shape)
+        return (int(self.states.shape[-2]), self.features)
 
     def sample(self, rng: Any, shape: tuple[int, ...]) -> Array:
         """Draws whole sequences by the host, what was not seen of them too."""
-        return rng.draw(self.fn, (*shape, *self.fn.batch_shape[-1:]))
+        return rng.draw(self.emit(self.states), (*shape, *self.event_shape[:1]))
 
     def log_prob(self, value: Array) -> Array:
         """Returns the log density of what was seen of sequences ``(*, T, D)``, shape ``(*)``."""
@@ -61,23 +68,36 @@ class EmittedSteps:
     def steps(self, value: Array) -> Array:
         """Returns the log densities of the steps of ``(*, T, D)``, shape ``(*, T)``."""
         if self.seen is None:
-            return self.fn.log_prob(value)
-        xp = ops_of(self.seen).np
-        value = xp.where(self.seen, value, xp.zeros_like(value))
-        if self.seen.shape[-1] == 1:
-            terms, seen = self.fn.log_prob(value), self.seen[..., 0]
-            return xp.where(seen, terms, xp.zeros_like(terms))
-        terms = self._entries.log_prob(value)
-        return xp.where(self.seen, terms, xp.zeros_like(terms)).sum(-1)
+            return self.emit(self.states).log_prob(value)
+        ops = ops_of(self.seen)
+        if ops.chosen is None:
+            return _terms(self.emit(self.states), value, self.seen)
+        whole = self.seen.shape[-1] == 1
+        chosen = ops.chosen(self.seen[..., 0] if whole else ops.np.any(self.seen, axis=-1))
+        states, value = chosen.take(self.states), chosen.take(value)
+        if whole:
+            return chosen.put(self.emit(states).log_prob(value))
+        return chosen.put(_terms(self.emit(states), value, chosen.take(self.seen)))
 
-    @property
-    def _entries(self) -> Any:
-        """The host's distribution with the columns as a batch axis."""
-        inner = getattr(self.fn, "base_dist", None)
-        if inner is None or tuple(inner.event_shape):
-            raise ModelError(
-                f"single entries are missing, and {type(self.fn).__name__} has no density of a "
-                "column alone: use a likelihood of independent columns, such as Bernoulli(), Gaussian() "
-                "or Poisson(), or mask whole steps"
-            )
-        return inner
+
+def _terms(fn: Any, value: Array, seen: Array) -> Array:
+    """Returns the log densities of steps ``(*, D)``, what was not seen left out."""
+    xp = ops_of(seen).np
+    value = xp.where(seen, value, xp.zeros_like(value))
+    if seen.shape[-1] == 1:
+        terms = fn.log_prob(value)
+        return xp.where(seen[..., 0], terms, xp.zeros_like(terms))
+    terms = _columns(fn).log_prob(value)
+    return xp.where(seen, terms, xp.zeros_like(terms)).sum(-1)
+
+
+def _columns(fn: Any) -> Any:
+    """Returns the host's distribution with the columns as a batch axis."""
+    inner = getattr(fn, "base_dist", None)
+    if inner is None or tuple(inner.event_shape):
+        raise ModelError(
+            f"single entries are missing, and {type(fn).__name__} has no density of a column "
+            "alone: use a likelihood of independent columns, such as Bernoulli(), Gaussian() or "
+            "Poisson(), or mask whole steps"
+        )
+    return inner

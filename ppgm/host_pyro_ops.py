@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ppgm.host_pyro_chains import tanh_chain
+from ppgm.host_pyro_packing import Chosen
 from ppgm.ops import Ops, loop
 
 
@@ -60,4 +62,6 @@ OPS = Ops(
     float=_float,
     grad=_grad,
     scan=loop(torch.stack),
+    tanh_chain=tanh_chain,
+    chosen=Chosen,
 )

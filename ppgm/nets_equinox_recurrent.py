@@ -26,12 +26,15 @@ class Recurrent(eqx.Module):
     bias_hh_l0: Array
     spec: AbstractRecurrent = eqx.field(static=True)
 
-    def __call__(self, x: Array, lengths: Any = None) -> Array:
+    def __call__(
+        self, x: Array, lengths: Any = None, *, then: Callable[[Array], Array] | None = None
+    ) -> Array:
         """Map sequences `(*, T, inputs)` to `(*, T, hidden)`; `lengths` is `(*,)` or None."""
         check_sequences(jnp.shape(x), self.spec.inputs)
         turned = self.spec.reverse and lengths is not None
         x = _turned(x, lengths) if turned else x
         out = self._run(x, reverse=self.spec.reverse and not turned)
+        out = out if then is None else then(out)
         return _turned(out, lengths) if turned else out
 
     def _run(self, x: Array, *, reverse: bool) -> Array:

@@ -39,7 +39,8 @@ class AbstractRecurrent(ABC):
     """Recurrent layer from sequences ``(*, T, inputs)`` to ``(*, T, hidden)``.
 
     The built network is called as ``net(x)``, or as ``net(x, lengths)`` with the number of steps
-    ``(*,)`` of each sequence: what comes after is padding.
+    ``(*,)`` of each sequence: what comes after is padding, whatever comes out there. With
+    ``then=f`` it returns f of every state, which saves a copy of the states.
 
     Args:
         inputs: Width of a step of the sequences that go in.

@@ -23,6 +23,7 @@ _BUILT_IN = {
         "vae": "ppgm.models.vae:VAE",
         "factor-analysis": "ppgm.models.factor_analysis:FactorAnalysis",
         "dlgm": "ppgm.models.dlgm:DLGM",
+        "dkf": "ppgm.models.dkf:DKF",
         "linear-gaussian-ssm": "ppgm.models.linear_gaussian_ssm:LinearGaussianSSM",
         "hmm": "ppgm.models.hmm:HMM",
         "cvae": "ppgm.models.cvae:CVAE",
@@ -107,6 +108,9 @@ _BUILT_IN = {
         "deconv": "ppgm.nets:Deconv",
         "conv-map": "ppgm.nets_images:ConvMap",
         "made": "ppgm.nets_masked:MADE",
+        "rnn": "ppgm.nets_recurrent:RNN",
+        "gru": "ppgm.nets_recurrent:GRU",
+        "lstm": "ppgm.nets_recurrent:LSTM",
         "damped": "ppgm.nets_masked:Damped",
     },
     "schedules": {

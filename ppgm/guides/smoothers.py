@@ -29,19 +29,20 @@ References:
     | 2017), https://arxiv.org/abs/1609.09869
 """
 
-__all__ = ["CELLS", "SMOOTHERS", "Combiner", "Refine", "smoother"]
+__all__ = ["CELLS", "SMOOTHERS", "Combiner", "Heads", "smoother"]
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from ppgm.chains import MarkovChain
 from ppgm.distributions import Pushed
-from ppgm.distributions_normal import DiagonalNormal
+from ppgm.distributions_normal import DiagonalNormal, log_standard
+from ppgm.guides.flows import AbstractFlow
 from ppgm.nets import GRU, LSTM, MLP, RNN
-from ppgm.ops import Array, ops_of
+from ppgm.ops import Array, Arrays, ops_of
+from ppgm.transforms import Flow
 
 SMOOTHERS = {
     "ST-R": ("right",),
@@ -54,8 +55,47 @@ SMOOTHERS = {
 CELLS = ("gru", "lstm", "rnn")
 """Names of the cells of `ppgm.nets`; "rnn" has rectified units, as in Pyro's example."""
 
-Refine = Callable[[Pushed], Pushed]
-"""From the distribution of a step to a more flexible one, such as a flow with that base."""
+
+@dataclass(frozen=True)
+class Heads:
+    """What the last layer of a guide means: mean, deviation, and what a flow on top takes.
+
+    Networks of the flow are made when it is first called, which must be outside of a loop.
+
+    Attributes:
+        ppl: The namespace.
+        latent: Number of coordinates L of a state.
+        flow: A family whose map is put on top of the Gaussian of each step, or None.
+        nets: Networks of the flow that have been made.
+    """
+
+    ppl: Any
+    latent: int
+    flow: AbstractFlow | None = None
+    nets: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def width(self) -> int:
+        """Number of outputs."""
+        return 2 * self.latent + (0 if self.flow is None else self.flow.extra(self.latent))
+
+    def __call__(self, outputs: Array) -> Pushed:
+        """Returns the distribution of states ``(*, L)``."""
+        size = self.latent
+        scale = ops_of(outputs).softplus(outputs[..., size : 2 * size])
+        base = DiagonalNormal(outputs[..., :size], scale)
+        if self.flow is None:
+            return base
+        return Flow(base, self.flow.transform(self, outputs[..., 2 * size :], size, "z"))
+
+    def module(self, name: str, net: Any) -> Any:
+        """Returns a network of the flow."""
+        if name not in self.nets:
+            self.nets[name] = self.ppl.module(name, net)
+        return self.nets[name]
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.ppl, name)
 
 
 @dataclass(frozen=True)
@@ -63,34 +103,52 @@ class Combiner:
     """The step of a structured guide.
 
     What the recurrent networks add to the heads does not depend on the state: it is made for all
-    steps at once and comes in as `heads`. What is left is two products per step.
+    steps at once and comes in as `read`. What is left is two products per step.
 
     Attributes:
         inward: W transposed, ``(L, R)``.
         bias: b, ``(R,)``.
-        outward: The weights of both heads, transposed and divided by n, ``(R, 2 L)``.
-        refine: What is made of the Gaussian, or None.
+        outward: The weights of the heads, transposed and divided by n, ``(R, 2 L)``.
+        heads: What the outputs mean.
     """
 
     inward: Array
     bias: Array
     outward: Array
-    refine: Refine | None = None
+    heads: Heads
 
-    def __call__(self, z: Array, heads: Array) -> Pushed:
+    def __call__(self, z: Array, read: Array) -> Pushed:
         """Returns the distribution of the states after ``(*, L)``."""
         hidden = ops_of(z).np.tanh(z @ self.inward + self.bias)
-        return _refined(_normal(hidden @ self.outward + heads), self.refine)
+        return self.heads(hidden @ self.outward + read)
+
+    def in_turn(
+        self, z: Array, noise: Array, inputs: Arrays, alive: Array | None
+    ) -> tuple[Array, Array] | None:
+        """Returns states and log densities of a whole draw, where there is a fast way to them.
+
+        Args:
+            z: States before the first step, ``(*, L)``.
+            noise: Noise of the steps, ``(*, T, L)``, which states after the end of a row hold.
+            inputs: What the heads read, ``(*, T, 2 L)``.
+            alive: True before the end of each row, ``(*, T)``, or None.
+        """
+        fast = ops_of(z).tanh_chain
+        if fast is None or self.heads.flow is not None:
+            return None
+        weights = self.inward, self.bias, self.outward
+        states, log_scale = fast(z, noise, *inputs, *weights, alive)
+        return states, log_standard(noise) - log_scale
 
 
 @dataclass(frozen=True)
 class _Apart:
     """The step of a guide whose states are independent."""
 
-    refine: Refine | None = None
+    heads: Heads
 
-    def __call__(self, z: Array, heads: Array) -> Pushed:
-        return _refined(_normal(heads), self.refine)
+    def __call__(self, z: Array, read: Array) -> Pushed:
+        return self.heads(read)
 
 
 def smoother(
@@ -98,11 +156,11 @@ def smoother(
     guide: str,
     rows: Array,
     latent: int,
-    net: type[GRU] | type[LSTM] | type[RNN],
+    cell: type[GRU] | type[LSTM] | type[RNN],
     hidden: int,
     lengths: Array | None = None,
     alive: Array | None = None,
-    refine: Refine | None = None,
+    flow: AbstractFlow | None = None,
 ) -> MarkovChain:
     """Returns the guide's distribution of paths.
 
@@ -114,38 +172,34 @@ def smoother(
         guide: A name in `SMOOTHERS`.
         rows: What the networks read, ``(N, T, n)``.
         latent: Number of coordinates L of a state.
-        net: Kind of the recurrent networks.
+        cell: Kind of the recurrent networks.
         hidden: Width R of their states.
         lengths: Number of steps of each row, ``(N,)``, or None.
         alive: True before the end of each row, ``(N, T)``, or None.
-        refine: What is made of the Gaussian of each step, or None.
+        flow: A family whose map is put on top of the Gaussian of each step, or None.
     """
-    options = {"activation": "relu"} if net is RNN else {}
+    options = {"activation": "relu"} if cell is RNN else {}
     sides = SMOOTHERS[guide]
-    read = [
-        ppl.module(f"rnn_{side}", net(rows.shape[-1], hidden, reverse=side == "right", **options))
+    structured = guide.startswith("ST")
+    nets = [
+        ppl.module(f"rnn_{side}", cell(rows.shape[-1], hidden, reverse=side == "right", **options))
         for side in sides
     ]
-    structured = guide.startswith("ST")
     share = 1 / (len(sides) + structured)
-    head = ppl.module("heads", MLP(hidden, (), 2 * latent))
-    states = [net(rows, lengths) for net in read]
-    heads = head(share * sum(states[1:], states[0]))
-    step, start = _Apart(refine), heads[..., 0, :latent]
+    heads = Heads(ppl, latent, flow)
+    head = ppl.module("heads", MLP(hidden, (), heads.width))
+    # the heads are affine: theirs of a mean is the sum of theirs of its parts, less the biases
+    parts = [net(rows, lengths, then=lambda h: head(share * h)) for net in nets]
+    bias = head.layers[0].bias
+    read = parts[0]
+    for part in parts[1:]:
+        read = read + (part - bias)
     if structured:
         inward = ppl.module("combiner", MLP(latent, (), hidden)).layers[0]
         outward = share * head.layers[0].weight.T
-        step = Combiner(inward.weight.T, inward.bias, outward, refine)
+        step = Combiner(inward.weight.T, inward.bias, outward, heads)
         start = ppl.param("z0_guide", np.zeros(latent))
-    first = step(start, heads[..., 0, :])
-    length = rows.shape[-2]
-    return MarkovChain(first, step, length, (heads,), alive, independent=not structured)
-
-
-def _normal(outputs: Array) -> DiagonalNormal:
-    size = outputs.shape[-1] // 2
-    return DiagonalNormal(outputs[..., :size], ops_of(outputs).softplus(outputs[..., size:]))
-
-
-def _refined(step: Pushed, refine: Refine | None) -> Pushed:
-    return step if refine is None else refine(step)
+    else:
+        step, start = _Apart(heads), read[..., 0, :latent]
+    first, length = step(start, read[..., 0, :]), rows.shape[-2]
+    return MarkovChain(first, step, length, (read,), alive, independent=not structured)

@@ -2,6 +2,7 @@
 
 __all__ = [
     "CVAE",
+    "DKF",
     "DLGM",
     "HMM",
     "Autoencoder",
@@ -40,6 +41,7 @@ from ppgm.models.autoencoder import Autoencoder, DenoisingAutoencoder
 from ppgm.models.conditional_net import ConditionalNet
 from ppgm.models.cvae import CVAE
 from ppgm.models.density import normalised
+from ppgm.models.dkf import DKF
 from ppgm.models.dlgm import DLGM
 from ppgm.models.factor_analysis import FactorAnalysis
 from ppgm.models.generator import Generator
