@@ -75,6 +75,7 @@ class NumpyroNamespace:
     seed: int = 0
     rows: int | None = None
 
+    host = "numpyro"
     np = OPS.np
     ops = OPS
     distributions = DISTRIBUTIONS
@@ -130,8 +131,9 @@ class NumpyroNamespace:
 
 def _built(net: Any, name: str, seed: int) -> eqx.Module:
     dtype = jnp.result_type(float)
+    initial = net.initial(seed, name)
     with jax.ensure_compile_time_eval():  # numbers, even where the program runs abstractly
-        weights = {n: jnp.asarray(v, dtype) for n, v in net.initial(seed, name).items()}
+        weights = {n: jnp.asarray(v, dtype) for n, v in initial.items()}
     return build(net, weights, dtype)
 
 

@@ -68,6 +68,7 @@ class PyroNamespace:
     networks: dict[str, torch.nn.Module] = field(default_factory=dict, compare=False, repr=False)
     plans: dict[Any, list[Latent]] = field(default_factory=dict, compare=False, repr=False)
 
+    host = "pyro"
     np = OPS.np
     ops = OPS
     distributions = DISTRIBUTIONS

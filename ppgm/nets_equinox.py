@@ -20,7 +20,7 @@ from ppgm.host_numpyro_ops import softplus
 from ppgm.nets_equinox_recurrent import Recurrent
 from ppgm.nets_layers import Convolution, Dense, Layer, Masked, Transposed
 from ppgm.nets_recurrent import AbstractRecurrent
-from ppgm.nets_stack import Network, check_arrays, check_parts
+from ppgm.nets_stack import AbstractForeign, Network, check_arrays, check_parts
 
 __all__ = ["Images", "Stack", "build", "flatten", "unflatten"]
 
@@ -28,8 +28,10 @@ M = TypeVar("M", bound=eqx.Module)
 
 
 def build(
-    spec: Network | AbstractRecurrent, arrays: Mapping[str, Any], dtype: DTypeLike
-) -> "Stack | Recurrent":
+    spec: Network | AbstractRecurrent | AbstractForeign,
+    arrays: Mapping[str, Any],
+    dtype: DTypeLike,
+) -> Any:
     """Return a module with the parameters `arrays`.
 
     Args:
@@ -42,6 +44,8 @@ def build(
     """
     check_arrays(spec.parameters(), arrays)
     values = {name: jnp.asarray(array, dtype) for name, array in arrays.items()}
+    if isinstance(spec, AbstractForeign):
+        return spec.build(values, dtype)
     if isinstance(spec, AbstractRecurrent):
         return Recurrent(**values, spec=spec)
     layers = tuple(

@@ -1,6 +1,7 @@
 """Parameters of a stack of layers: names, shapes and initial values, the same on every host."""
 
 __all__ = [
+    "AbstractForeign",
     "AbstractStack",
     "Network",
     "check_arrays",
@@ -51,6 +52,22 @@ class Network(Protocol):
     def initial(self, seed: int, name: str) -> dict[str, np.ndarray]:
         """Return initial parameters for the network called `name`."""
         ...
+
+
+class AbstractForeign(ABC):
+    """A network that a library of one host builds itself."""
+
+    @abstractmethod
+    def parameters(self) -> dict[str, tuple[int, ...]]:
+        """Return the shapes of the parameters by name, in order."""
+
+    @abstractmethod
+    def initial(self, seed: int, name: str) -> dict[str, np.ndarray]:
+        """Return initial parameters for the network called `name`."""
+
+    @abstractmethod
+    def build(self, arrays: Mapping[str, Any], dtype: Any) -> Any:
+        """Return the host's module with the parameters `arrays`."""
 
 
 class AbstractStack(ABC):

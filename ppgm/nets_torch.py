@@ -14,7 +14,7 @@ from torch.nn.utils import skip_init
 
 from ppgm.nets_layers import Convolution, Dense, Layer, Masked
 from ppgm.nets_recurrent import AbstractRecurrent
-from ppgm.nets_stack import Network, check_arrays, check_parts, check_width
+from ppgm.nets_stack import AbstractForeign, Network, check_arrays, check_parts, check_width
 from ppgm.nets_torch_recurrent import Recurrent
 
 __all__ = ["ImageStack", "RowStack", "build"]
@@ -23,7 +23,9 @@ Activation = Callable[[torch.Tensor], torch.Tensor]
 
 
 def build(
-    spec: Network | AbstractRecurrent, arrays: Mapping[str, np.ndarray], dtype: torch.dtype
+    spec: Network | AbstractRecurrent | AbstractForeign,
+    arrays: Mapping[str, np.ndarray],
+    dtype: torch.dtype,
 ) -> nn.Module:
     """Return a module with the parameters `arrays`.
 
@@ -36,6 +38,8 @@ def build(
         Module from `(*, inputs)` to `(*, outputs)`, for any leading dimensions.
     """
     check_arrays(spec.parameters(), arrays)
+    if isinstance(spec, AbstractForeign):
+        return spec.build(arrays, dtype)
     module = _module(spec, dtype)
     with torch.no_grad():
         for name, parameter in module.named_parameters():

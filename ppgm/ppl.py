@@ -21,12 +21,14 @@ class Namespace(Protocol):
     """What a declaration may use of its host.
 
     Attributes:
+        host: Name of the host.
         np: Array API namespace of the host.
         ops: The array functions that the standard lacks.
         distributions: The host's distributions, with its known faults mended.
         seed: Seed of initial values.
     """
 
+    host: str
     seed: int
     np: Any
     ops: Ops

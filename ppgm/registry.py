@@ -51,6 +51,8 @@ _BUILT_IN = {
         "low-rank": "ppgm.guides.low_rank:LowRank",
         "rank-one": "ppgm.guides.rank_one:RankOne",
         "spline": "ppgm.guides.spline:Spline",
+        "zuko-flow": "ppgm.guides.zuko_flow:ZukoFlow",
+        "flowjax-flow": "ppgm.guides.flowjax_flow:FlowjaxFlow",
     },
     "objectives": {
         "elbo": "ppgm.inference.elbo:ELBO",

@@ -14,7 +14,10 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "ppgm"
 LINKS = ("models", "guides", "inference")
 
-HOST_PACKAGES = {"torch", "pyro", "jax", "jaxlib", "numpyro", "equinox", "optax"}
+HOST_PACKAGES = {
+    *("torch", "pyro", "zuko", "torchdiffeq"),
+    *("jax", "jaxlib", "numpyro", "equinox", "optax", "flowjax", "paramax", "diffrax"),
+}
 HOST_FILES = ("host_pyro*.py", "host_numpyro*.py", "nets_torch*.py", "nets_equinox*.py")
 LAZY_PACKAGES = {"arviz", "matplotlib", "safetensors", "sklearn", "h5netcdf", "h5py", "pandas"}
 SOURCES = sorted(PACKAGE.rglob("*.py"))

@@ -4,6 +4,7 @@ __all__ = [
     "IAF",
     "AutoGuided",
     "Coupling",
+    "FlowjaxFlow",
     "FullRank",
     "Gaussian",
     "Householder",
@@ -14,11 +15,13 @@ __all__ = [
     "RankOne",
     "Spline",
     "Sylvester",
+    "ZukoFlow",
     "auto",
 ]
 
 from ppgm.guides.automatic import AutoGuided, auto
 from ppgm.guides.coupling import Coupling
+from ppgm.guides.flowjax_flow import FlowjaxFlow
 from ppgm.guides.full_rank import FullRank
 from ppgm.guides.gaussian import Gaussian
 from ppgm.guides.householder import Householder
@@ -30,3 +33,4 @@ from ppgm.guides.radial import Radial
 from ppgm.guides.rank_one import RankOne
 from ppgm.guides.spline import Spline
 from ppgm.guides.sylvester import Sylvester
+from ppgm.guides.zuko_flow import ZukoFlow

@@ -18,23 +18,21 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from ppgm import transforms
-from ppgm.distributions_normal import DiagonalNormal
 from ppgm.domains import check_choice, check_size, check_widths
 from ppgm.errors import ArgumentError
-from ppgm.guides.flows import AbstractFlow
+from ppgm.guides.noise_flows import AbstractNoiseFlow
 from ppgm.nets import MADE, MLP, Damped
 from ppgm.nets_masked import order_of
 from ppgm.ops import Array
-from ppgm.transforms import Autoregressive, Chain, Coupling, Flow, Transform
+from ppgm.transforms import Autoregressive, Chain, Coupling, Transform
 from ppgm.transforms.coupling import halves
-from ppgm.transforms.normalisation import ActNorm
 from ppgm.transforms.spline import check_bins, spline_size
 
 KINDS = ("coupling", "autoregressive")
 
 
 @dataclass(frozen=True)
-class Spline(AbstractFlow):
+class Spline(AbstractNoiseFlow):
     """Spline flow; networks "<site>.spline0", "<site>.spline1", ...
 
     Args:
@@ -77,13 +75,6 @@ class Spline(AbstractFlow):
                 "kind='autoregressive'"
             )
         return size
-
-    def __call__(self, ppl: Any, context: Array, latent: int, name: str = "z") -> Any:
-        """Returns the flow, of event shape ``(latent,)``."""
-        loc, log_scale = context[..., :latent], context[..., latent : 2 * latent]
-        base = DiagonalNormal(ppl.np.zeros_like(loc), ppl.np.ones_like(loc))
-        layers = self.transform(ppl, context[..., 2 * latent :], latent, name)
-        return ppl.distribution(Flow(base, Chain((layers, ActNorm(loc, log_scale)))))
 
     def transform(self, ppl: Any, context: Array, latent: int, name: str) -> Transform:
         """Returns the layers, one after another."""
