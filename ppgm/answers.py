@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ppgm import host as hosts
-from ppgm.answers_guide import draw, resample
+from ppgm.answers_guide import draw, follow, resample
 from ppgm.arrays import as_array
 from ppgm.checking import (
     check_all_rows,
@@ -26,6 +26,7 @@ from ppgm.failures import explained
 from ppgm.fits import Fit, as_fit
 from ppgm.fitting import fit
 from ppgm.inference.methods import HMC, NUTS, SVI, Guide, Importance
+from ppgm.inference.particle_filter import ParticleFilter
 from ppgm.posterior import Posterior
 from ppgm.programs import Program
 from ppgm.saving import check_params
@@ -49,8 +50,8 @@ def infer(
         data: The data, by the names of the model's arguments.
         method: One of `ppgm.inference`: ``SVI(objective)`` trains first, each chain from a seed
             of its own; ``Guide`` draws from the guide; ``Importance`` resamples the guide's
-            draws by their weights, row by row; ``NUTS`` and ``HMC`` are the host's, at fixed
-            parameters.
+            draws by their weights, row by row; ``ParticleFilter`` draws paths of states;
+            ``NUTS`` and ``HMC`` are the host's, at fixed parameters.
         seed: Seed of all draws.
         progress: Whether to show a bar; by default in a terminal only.
 
@@ -97,9 +98,13 @@ def _found(
             return draw([start], data, table, method.draws, seed, {})
         case Importance():
             return resample(start, data, table, method, seed)
+        case ParticleFilter():
+            return follow(start, data, table, method, seed)
         case NUTS() | HMC():
             return _chains(start, data, table, method, seed, progress=bool(progress))
-    raise ArgumentError(f"method must be SVI, Guide, Importance, NUTS or HMC, not {method!r}")
+    raise ArgumentError(
+        f"method must be SVI, Guide, Importance, ParticleFilter, NUTS or HMC, not {method!r}"
+    )
 
 
 def _check_latents(table: SiteTable, method: Any) -> None:

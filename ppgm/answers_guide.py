@@ -7,7 +7,7 @@ r"""Posterior draws from a guide, and the same resampled by their weights.
 Rows of a program are independent given its parameters, so each is resampled on its own.
 """
 
-__all__ = ["draw", "resample"]
+__all__ = ["draw", "follow", "resample"]
 
 from typing import Any
 
@@ -18,6 +18,7 @@ from ppgm import host as hosts
 from ppgm.errors import ArgumentError, EstimatorError, ModelError
 from ppgm.fits import Fit
 from ppgm.inference.methods import Importance
+from ppgm.inference.particle_filter import ParticleFilter
 from ppgm.layouts import make_layout
 from ppgm.ops import NUMPY
 from ppgm.posterior import Posterior
@@ -93,6 +94,26 @@ def resample(
         {n: pick(n, v)[None] for n, v in likelihood.items()},
         k_hat=diagnostics.pareto_k(log_w),
         attrs={"iid_draws": True, "num_particles": method.particles},
+    )
+
+
+def follow(
+    source: Fit, data: Arrays, table: SiteTable, method: ParticleFilter, seed: int
+) -> Posterior:
+    """Draws paths of states from those of a particle filter's last particles, row by row."""
+    host, program = hosts.load(source.program.host), source.program
+    found = method.filter(source, data, seed=seed, keep=True)
+    paths, log_w = found.paths()
+    chosen = _choose(log_w.astype(float), method.draws, np.random.default_rng(seed))
+    name = table.select("model", "latent")[0].name
+    values = {name: np.take_along_axis(paths, chosen[..., None, None], 0)}
+    model = host.log_density(program, source.params, data, values)
+    observed = [s.name for s in table.select("model", "observed")]
+    return Posterior(
+        {name: values[name][None]},
+        {"lp": _rows(model, table)[None]},
+        {n: model[n][None] for n in observed},
+        attrs={"iid_draws": False, "num_particles": method.particles},
     )
 
 

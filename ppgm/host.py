@@ -32,6 +32,7 @@ class Host(Protocol):
     trace: Callable[..., dict[str, Any]]
     log_weights: Callable[..., np.ndarray]
     weigher: Callable[..., Any]
+    within: Callable[..., Any]
     sample: Callable[..., Arrays]
     log_density: Callable[..., Arrays]
     kernel: Callable[..., np.ndarray]

@@ -8,9 +8,11 @@ __all__ = [
     "sample",
     "table_of",
     "trace",
+    "weigher",
+    "within",
 ]
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -130,6 +132,36 @@ def weigher(source: Program, params: Mapping[str, np.ndarray], data: Mapping[str
     def call(data: Mapping[str, Any], particles: int, seed: int) -> np.ndarray:
         batch = {k: to_array(v) for k, v in data.items() if k not in static}
         return to_numpy(weigh_batch(setup.params, jax.random.key(seed), batch, particles))
+
+    return call
+
+
+def within(
+    source: Program,
+    params: Mapping[str, np.ndarray],
+    data: Mapping[str, Any],
+    fn: Callable[..., tuple[Array, ...]],
+) -> Any:
+    """Returns ``(data, seed) -> arrays`` of ``fn(declaration, ppl, data, rng)``, compiled once.
+
+    Args:
+        source: The program, of a declaration.
+        params: Constrained parameters.
+        data: Data like those to come.
+        fn: The function.
+    """
+    setup = open_setup(source, data, params)
+    static = {k: v for k, v in data.items() if not isinstance(to_array(v), jax.Array)}
+
+    @jax.jit
+    def compiled(params: Any, key: Array, batch: Any) -> tuple[Array, ...]:
+        rng = JaxRng(key)
+        runner = NumpyroRunner(setup.program, params, rng, {**batch, **static}, setup.dims)
+        return runner.within(lambda d, ppl: fn(d, ppl, runner.data, rng))
+
+    def call(data: Mapping[str, Any], seed: int) -> tuple[np.ndarray, ...]:
+        batch = {k: to_array(v) for k, v in data.items() if k not in static}
+        return tuple(map(to_numpy, compiled(setup.params, jax.random.key(seed), batch)))
 
     return call
 

@@ -134,6 +134,13 @@ class NumpyroRunner:
         # A handler without a function, which this one is not, returns itself.
         return handlers.seed(call, self.rng.split())(namespace, value)  # pyright: ignore[reportReturnType]
 
+    def within(self, fn: Callable[[Any, Any], Any]) -> Any:
+        """Returns ``fn(declaration, ppl)``, called with the program's parameters in place."""
+        if self.program.declaration is None:
+            return fn(None, None)
+        with handlers.substitute(data=self.params):
+            return fn(self.program.declaration, self.program.model.args[0])
+
     def net(self, name: str) -> Callable[[Array], Array]:
         """Returns a network that the objective owns."""
         return self.nets[name]

@@ -17,6 +17,7 @@ __all__ = [
     "trace",
     "trainer",
     "weigher",
+    "within",
 ]
 
 from ppgm.host_pyro_answers import (
@@ -27,6 +28,7 @@ from ppgm.host_pyro_answers import (
     sample,
     trace,
     weigher,
+    within,
 )
 from ppgm.host_pyro_mcmc import nuts
 from ppgm.host_pyro_native import PyroLoss as native

@@ -9,9 +9,10 @@ __all__ = [
     "table_of",
     "trace",
     "weigher",
+    "within",
 ]
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -196,6 +197,30 @@ def kernel(
 def weigher(source: Program, params: Mapping[str, np.ndarray], data: Mapping[str, Any]) -> Any:
     """Returns ``(data, particles, seed) -> log weights``."""
     return lambda data, particles, seed: log_weights(source, params, data, particles, seed)
+
+
+def within(
+    source: Program,
+    params: Mapping[str, np.ndarray],
+    data: Mapping[str, Any],
+    fn: Callable[..., tuple[Tensor, ...]],
+) -> Any:
+    """Returns ``(data, seed) -> arrays`` of ``fn(declaration, ppl, data, rng)``.
+
+    Args:
+        source: The program, of a declaration.
+        params: Constrained parameters.
+        data: Data like those to come.
+        fn: The function.
+    """
+
+    def call(data: Mapping[str, Any], seed: int) -> tuple[np.ndarray, ...]:
+        with session(source, data, params, seed) as work, seeded_rng(seed), torch.no_grad():
+            runner = PyroRunner(work, {k: to_tensor(v) for k, v in data.items()})
+            found = runner.within(lambda d, ppl: fn(d, ppl, runner.data, runner.rng))
+            return tuple(map(to_numpy, found))
+
+    return call
 
 
 def table_of(runner: PyroRunner, data: Mapping[str, Any]) -> tuple[SiteTable, int]:

@@ -227,6 +227,13 @@ class PyroRunner:
         with torch.no_grad(), Tracer(self._leaves, {}, networks=self._networks):
             return self.program.declaration.kernel(model.args[0], value)
 
+    def within(self, fn: Callable[[Any, Any], Any]) -> Any:
+        """Returns ``fn(declaration, ppl)``, called with the program's parameters in place."""
+        if self.program.declaration is None:
+            return fn(None, None)
+        with Tracer(self._leaves, {}, networks=self._networks):
+            return fn(self.program.declaration, self.program.model.args[0])
+
     def net(self, name: str) -> Callable[[Tensor], Tensor]:
         """Returns a network that the objective owns."""
         return self.nets[name]

@@ -8,13 +8,14 @@ and its data one site "x" of sequences ``(T, D)``, and its model and guide are m
 parts, so that a particle filter weighs what an importance weighted bound would.
 """
 
-__all__ = ["Emitted", "StateSpace"]
+__all__ = ["Emitted", "StateSpace", "require"]
 
 from collections.abc import Callable
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from ppgm.chains import MarkovChain
 from ppgm.distributions import Portable
+from ppgm.errors import EstimatorError
 from ppgm.ops import Array
 from ppgm.series import Series
 
@@ -45,3 +46,25 @@ class StateSpace(Protocol):
         Its second argument says what has been seen, ``(*, D)`` or ``(*, 1)``; None for all.
         """
         ...
+
+
+def require(declaration: Any, name: str) -> StateSpace:
+    """Returns the declaration of a program if it is a state space.
+
+    Args:
+        declaration: The declaration, or None for a program of the host's own.
+        name: What needs it, for the message.
+
+    Raises:
+        EstimatorError: Says what is missing, and what to use instead.
+    """
+    if isinstance(declaration, StateSpace):
+        return declaration
+    what = "a program of the host's own" if declaration is None else type(declaration).__name__
+    methods = ("prior", "posterior", "emission")
+    missing = [m for m in methods if not callable(getattr(declaration, m, None))]
+    raise EstimatorError(
+        f"{name} goes through the states of a sequence one by one: it needs a declaration with "
+        f"the methods {', '.join(methods)} (see ppgm.state_spaces), such as DKF or "
+        f"LinearGaussianSSM, run by ppgm itself, and {what} has no {', '.join(missing)}; use IWAE"
+    )

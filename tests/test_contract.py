@@ -16,6 +16,7 @@ from ppgm.inference import (
     ARM,
     CUBO,
     ELBO,
+    FIVO,
     GAN,
     IWAE,
     NVIL,
@@ -113,6 +114,7 @@ BUILT_IN: dict[str, Any] = {
     "stl": STL(),
     "iwae": IWAE(particles=3),
     "renyi": Renyi(0.5, 2),
+    "fivo": FIVO(particles=3),
     "vimco": VIMCO(particles=3),
     "rloo": RLOO(particles=2),
     "dreg": DReG(particles=2),
@@ -143,7 +145,7 @@ pytestmark = pytest.mark.usefixtures("f64")
 # What these add to the others is also tested in test_objectives_math.py.
 SLOW = (
     "elbo, annealed", "stl", "renyi", "sum", "rloo", "dreg", "reinforce", "arm", "cubo",
-    "wake-sleep", "tvo", "enumerate", "elbo by gumbel", "elbo by score", "iwae, tempered",
+    "fivo", "wake-sleep", "tvo", "enumerate", "elbo by gumbel", "elbo by score", "iwae, tempered",
     "elbo, enumerated", "iwae", "rws", "disarm", "classification", "nvil", "semi-supervised",
     "m1m2", "denoising-autoencoder", "vamp-vae", "conditional-sbn", "linear-gaussian-ssm",
     "nice", "maf", "nsf", "glow",

@@ -4,6 +4,7 @@ __all__ = [
     "ARM",
     "CUBO",
     "ELBO",
+    "FIVO",
     "GAN",
     "HMC",
     "IWAE",
@@ -27,6 +28,7 @@ __all__ = [
     "Gumbel",
     "Importance",
     "LeaveOneOut",
+    "ParticleFilter",
     "Path",
     "Quantisation",
     "Reconstruction",
@@ -45,12 +47,14 @@ from ppgm.inference.disarm import ARM, Antithetic, DisARM
 from ppgm.inference.dreg import DoublyReparameterised, DReG
 from ppgm.inference.elbo import ELBO
 from ppgm.inference.enumerated import Enumerate
+from ppgm.inference.fivo import FIVO
 from ppgm.inference.gan import GAN
 from ppgm.inference.gumbel import Gumbel
 from ppgm.inference.iwae import IWAE
 from ppgm.inference.methods import HMC, NUTS, SVI, Guide, Importance
 from ppgm.inference.nvil import NVIL
 from ppgm.inference.objective import Sum
+from ppgm.inference.particle_filter import ParticleFilter
 from ppgm.inference.path import Path
 from ppgm.inference.reconstruction import Quantisation, Reconstruction
 from ppgm.inference.renyi import Renyi

@@ -25,9 +25,8 @@ import numpy as np
 
 from ppgm.chains import MarkovChain
 from ppgm.distributions_series import GaussianSeries, Whitening
-from ppgm.domains import check_size
+from ppgm.domains import check_choice, check_size
 from ppgm.guides.linear_chain import LinearChain, posterior_chain
-from ppgm.models.parts import check_choice
 from ppgm.nets import MLP
 from ppgm.ops import Array
 from ppgm.series import Series, check_series
@@ -98,8 +97,7 @@ class LinearGaussianSSM:
         u: Array | None = None,
     ) -> None:
         """Draws the path of the states given all the data."""
-        series = Series(ppl, ppl.ops.float(x), lengths, mask, u)
-        paths = self.posterior(series)
+        paths = self.posterior(Series(ppl, x, lengths, mask, u))
         with ppl.plate("data", x):
             ppl.sample("z", ppl.distribution(paths))
 
@@ -112,7 +110,7 @@ class LinearGaussianSSM:
         weight, offset, root = self._emission(series.ppl)
         white = Whitening(root, series.seen)
         xp, loadings = series.ppl.np, white(weight)
-        pulled = white((series.x - offset)[..., None])
+        pulled = white((series.ppl.ops.float(series.x) - offset)[..., None])
         transposed = xp.linalg.matrix_transpose(loadings)
         precision, information = transposed @ loadings, (transposed @ pulled)[..., 0]
         if precision.ndim == 2:
