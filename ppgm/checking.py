@@ -6,10 +6,13 @@ __all__ = [
     "check_all_rows",
     "check_declared",
     "check_finite",
+    "check_objective",
     "check_program",
     "following_plates",
     "check_support",
     "check_validation",
+    "checked_data",
+    "checked_sites",
     "plates_of_rows",
 ]
 
@@ -65,14 +68,51 @@ def bind(program: Program, source: Any, objective: Any) -> Bound:
     for part in source.all_batches():
         check_declared(program, part)
         check_support(table, part, program.declaration)
-    if objective.sequential:
-        require(program.declaration, type(objective).__name__)
     if objective.local:
         table = with_influences(table, program, batch)
-    minibatch = source.steps_per_epoch > 1
-    objective.check(table, subsampled_plates(table, minibatch=minibatch))
+    check_objective(program, table, objective, minibatch=source.steps_per_epoch > 1)
     follow = bool(set(table.rows) & set(table.data_plates))
     return Bound(program, table, total_rows(table, source.rows), follow)
+
+
+def check_objective(
+    program: Program, table: SiteTable, objective: Any, *, minibatch: bool
+) -> None:
+    """Checks that an objective can be right for a program.
+
+    Args:
+        program: The program.
+        table: Its sites, with their influences where the objective is `local`.
+        objective: The objective.
+        minibatch: Whether a step sees only some rows of the data.
+    """
+    if objective.sequential:
+        require(program.declaration, type(objective).__name__)
+    objective.check(table, subsampled_plates(table, minibatch=minibatch))
+
+
+def checked_data(program: Program, data: Any) -> dict[str, Any]:
+    """Returns data as arrays that can be given to a program; `checked_sites` comes next.
+
+    Raises:
+        DataError: If they are no dict, or what is in it is not for the program.
+    """
+    if not isinstance(data, Mapping):
+        raise DataError(
+            f"data must be a dict of arrays by argument name, not {type(data).__name__}"
+        )
+    check_declared(program, data)
+    arrays = as_arrays(data)
+    check_finite(arrays)
+    return arrays
+
+
+def checked_sites(program: Program, data: Mapping[str, Any]) -> SiteTable:
+    """Returns the sites of a program, checked, with data that lie in their supports."""
+    table = program.sites(data)
+    check_program(table)
+    check_support(table, data, program.declaration)
+    return table
 
 
 def _with_minibatches(table: SiteTable, names: tuple[str, ...], rows: int) -> SiteTable:

@@ -106,16 +106,18 @@ def gradient_moments(
     params: Mapping[str, np.ndarray],
     data: Mapping[str, Any],
     objective: Any,
+    player: str,
     batches: np.ndarray,
     seed: int,
 ) -> tuple[Arrays, Arrays, float]:
-    """Returns moments of draws of the first player's gradient; see `ppgm.microscope_measures`.
+    """Returns moments of draws of a player's gradient; see `ppgm.microscope_measures`.
 
     Args:
         source: The program.
         params: Its parameters.
         data: Its data.
         objective: The objective.
+        player: Name of one of its players.
         batches: The batch of each draw, ``(draws,)``, in order from 0.
         seed: Seed of the draws.
 
@@ -125,11 +127,12 @@ def gradient_moments(
     table = source.sites(data)
     if objective.local:
         table = with_influences(table, source, data)
-    total, player = total_rows(table, row_count(data)), objective.players[0]
+    total = total_rows(table, row_count(data))
     optimisers = {p.name: SGD() for p in objective.players}
     work = NumpyroTrainer(source, objective, table, data, optimisers, seed, total, params)
     work.start(None, 1.0)
-    own, draws = work._mine(work.state.params, player), len(batches)
+    mine = next(p for p in objective.players if p.name == player)
+    own, draws = work._mine(work.state.params, mine), len(batches)
     sizes = np.bincount(batches)
     which = jnp.asarray(batches)
     seen = jnp.asarray(np.arange(draws) - (np.cumsum(sizes) - sizes)[batches] + 1)
@@ -137,7 +140,7 @@ def gradient_moments(
     def gradient(own: Any, owned: Any, key: Array) -> tuple[Any, Any]:
         def loss(own: Any) -> tuple[Array, Any]:
             view = work._view(work.state.params | own, JaxRng(key), work.data, 1.0, owned, 0)
-            return objective(view, player.name), view.state
+            return objective(view, player), view.state
 
         grads, owned = jax.grad(loss, has_aux=True)(own)
         return grads, jax.lax.stop_gradient(owned)

@@ -23,6 +23,9 @@ from ppgm.views import View
 
 Arrays = dict[str, np.ndarray]
 
+WARM = 3
+"""First draws, which are not timed: torch and Pyro fill caches in them."""
+
 
 def probe(
     source: Program,
@@ -72,16 +75,18 @@ def gradient_moments(
     params: Mapping[str, np.ndarray],
     data: Mapping[str, Any],
     objective: Any,
+    player: str,
     batches: np.ndarray,
     seed: int,
 ) -> tuple[Arrays, Arrays, float]:
-    """Returns moments of draws of the first player's gradient; see `ppgm.microscope_measures`.
+    """Returns moments of draws of a player's gradient; see `ppgm.microscope_measures`.
 
     Args:
         source: The program.
         params: Its parameters.
         data: Its data.
         objective: The objective.
+        player: Name of one of its players.
         batches: The batch of each draw, ``(draws,)``, in order from 0.
         seed: Seed of the draws.
 
@@ -91,7 +96,7 @@ def gradient_moments(
     table = source.sites(data)
     if objective.local:
         table = with_influences(table, source, data)
-    total, player = total_rows(table, row_count(data)), objective.players[0].name
+    total = total_rows(table, row_count(data))
     optimisers = {p.name: SGD() for p in objective.players}
     work = PyroTrainer(source, objective, table, data, optimisers, seed, total, params)
     try:
@@ -103,8 +108,9 @@ def gradient_moments(
         square = [torch.zeros_like(m[0]) for m in mean]
         seen = [0] * count
         with seeded_rng(seed), pyro.validation_enabled(is_validate=False):
-            began = perf_counter()
-            for batch in batches.tolist():
+            began, first = perf_counter(), min(WARM, len(batches) - 1)
+            for n, batch in enumerate(batches.tolist()):
+                began = perf_counter() if n == first else began
                 view = View(runner, table, layout, total=total, step=0, state=state)
                 loss = objective(view, player)
                 grads = torch.autograd.grad(
@@ -116,7 +122,7 @@ def gradient_moments(
                     gap = g.double() - m[batch]
                     m[batch] += gap / seen[batch]
                     s += gap * (g.double() - m[batch])
-            seconds = (perf_counter() - began) / len(batches)
+            seconds = (perf_counter() - began) / (len(batches) - first)
         names = _names(work)
         keys = [names[id(leaf)] for leaf in leaves]
         means = {k: to_numpy(m.to(o.dtype)) for k, m, o in zip(keys, mean, leaves, strict=True)}

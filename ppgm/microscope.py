@@ -18,24 +18,28 @@ References:
 
 __all__ = ["gradients"]
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from ppgm import host as hosts
-from ppgm.arrays import as_arrays, check_finite
-from ppgm.checking import check_program, check_support
+from ppgm.checking import check_objective, checked_data, checked_sites
 from ppgm.errors import ArgumentError, missing
 from ppgm.fits import Fit
 from ppgm.inference.objective import AbstractObjective
 from ppgm.influences import relations, with_influences
+from ppgm.microscope_arguments import Case, cases, check_numbers, sums_all
 from ppgm.microscope_measures import Moments, batch_of, measure, moments
 from ppgm.programs import Program
+from ppgm.saving import check_params
 from ppgm.sites import SiteTable
 
 if TYPE_CHECKING:
     from xarray import Dataset
+
+ENOUGH = 3
+"""Draws of an objective without noise that show that it has none."""
 
 VARIABLES = {
     "bias": "norm of the difference from the reference",
@@ -51,9 +55,12 @@ VARIABLES = {
 def gradients(
     program: Program | Fit,
     data: Mapping[str, Any],
-    objectives: Mapping[str, AbstractObjective] | Sequence[AbstractObjective],
+    objectives: Mapping[str, AbstractObjective] | Sequence[AbstractObjective] | AbstractObjective,
     *,
-    reference: AbstractObjective | Mapping[str, AbstractObjective] | None = None,
+    reference: Mapping[str, AbstractObjective]
+    | Sequence[AbstractObjective]
+    | AbstractObjective
+    | None = None,
     draws: int = 200,
     reference_draws: int | None = None,
     seed: int = 0,
@@ -64,89 +71,116 @@ def gradients(
         program: The program at its initial parameters, or a fit at its own; a fit's networks of
             objectives (baselines) and their names count too.
         data: The batch, arrays ``(N, ...)`` by name.
-        objectives: What to measure, by name or named by their text. Each is taken with the
-            player that it names first; what an objective remembers goes on from draw to draw.
-        reference: Objective whose expected gradient is the right one: exact where it has no
-            noise (`Enumerate` on small discrete models), else averaged over `reference_draws`.
-            One for all objectives, or one by name; without one there is no bias.
+        objectives: What to measure, by name or named by their text. One with several players
+            (a game) is measured for each; what an objective remembers goes on from draw to draw.
+        reference: Objectives whose expected gradient is the right one, each for the objectives
+            of its own bound; or one by the name of each objective, whatever its bound. Without
+            one there is no bias. A reference that sums over all latents (`Enumerate` on small
+            discrete models) is exact, and evaluated a few times only.
         draws: Number of draws of each estimator, at least 2.
-        reference_draws: Number of draws of the reference; by default 20 times `draws`.
+        reference_draws: Number of draws of a reference, at least 2; by default 20 times `draws`.
         seed: Seed of all draws.
 
     Returns:
-        Dimensions "estimator" and "group" (a network or a parameter, with "side" and the "site"
-        whose distribution it makes); variables ``bias``, ``bias_error`` (its standard error),
-        ``bias_low`` and ``bias_high`` (each right in 95 % of experiments; the first is 0 where
-        the bias cannot be told from none, and the second then is what can be said of it),
-        ``variance``, ``norm``, ``snr``, in the units of the loss per datum, and ``seconds`` per
-        draw by estimator.
+        Dimensions "estimator" (with its "reference", "" without one) and "group" (a network or a
+        parameter, with "side" and the "site" whose distribution it makes); variables ``bias``,
+        ``bias_error`` (its standard error), ``bias_low`` and ``bias_high`` (each right in 95 % of
+        experiments; the first is 0 where the bias cannot be told from none, and the second then
+        is what can be said of it), ``variance``, ``norm``, ``snr``, in the units of the loss per
+        datum, and ``seconds`` per draw by estimator.
 
     Raises:
-        ArgumentError: For fewer than 2 draws, or references without objectives.
+        ArgumentError: For fewer than 2 draws, none or equal objectives, or references that are
+            for none of them.
+        DataError: As `ppgm.fit`.
         EstimatorError: For an objective that is not right for the program.
     """
     fitted = program if isinstance(program, Fit) else None
     source = program.program if isinstance(program, Fit) else program
     if not isinstance(source, Program):
         raise ArgumentError(f"gradients needs a program or a Fit, not {type(program).__name__}")
-    if draws < 2:
-        raise ArgumentError(f"draws must be at least 2, for a variance, not {draws}")
-    params = dict(fitted.params) if fitted else hosts.load(source.host).initial(source, data)
-    arrays = as_arrays(data)
-    check_finite(arrays, " of the data")
-    table = source.sites(arrays)
-    check_program(table)
-    check_support(table, arrays, source.declaration)
-    named = _named(objectives)
-    references = _references(reference, named)
-    table = with_influences(table, source, arrays)
+    reference_draws = check_numbers(draws, reference_draws, seed)
+    asked = cases(objectives, reference)
+    arrays = checked_data(source, data)
+    if fitted:
+        check_params(fitted, arrays)
+    table = with_influences(checked_sites(source, arrays), source, arrays)
+    for case in asked:
+        for objective in (case.objective, case.reference):
+            if objective is not None:
+                check_objective(source, table, objective, minibatch=False)
+                _check_nets(objective, table, fitted)
 
-    def measure(objective: AbstractObjective, count: int, seed: int) -> Moments:
-        objective.check(table)
-        batches = batch_of(count)
-        means, within, seconds = hosts.load(source.host).gradient_moments(
-            source, params, arrays, objective, batches, seed
+    params = dict(fitted.params) if fitted else hosts.load(source.host).initial(source, arrays)
+    work = _Work(source, table, params, arrays)
+    truths: dict[tuple[int, str], Moments] = {}  # by identity: an objective may hold arrays
+    for case in asked:
+        if case.reference is not None and _truth(case) not in truths:
+            _, player = _truth(case)
+            truths[_truth(case)] = work.exact(case.reference, player) or work.measure(
+                case.reference, player, reference_draws, seed + 1
+            )
+    found = {c.name: work.measure(c.objective, c.player, draws, seed) for c in asked}
+    rights = {c.name: truths[_truth(c)] for c in asked if c.reference is not None}
+    titles = [c.title for c in asked]
+    return _dataset(found, rights, titles, work.groups(found))
+
+
+class _Work(NamedTuple):
+    """A program at one point of its parameters."""
+
+    source: Program
+    table: SiteTable
+    params: dict[str, np.ndarray]
+    data: dict[str, Any]
+
+    def measure(self, objective: AbstractObjective, player: str, draws: int, seed: int) -> Moments:
+        """Returns the moments of draws of a player's gradient."""
+        batches = batch_of(draws)
+        means, within, seconds = hosts.load(self.source.host).gradient_moments(
+            self.source, self.params, self.data, objective, player, batches, seed
         )
         return moments(means, within, np.bincount(batches), seconds)
 
-    known: dict[int, Moments] = {}  # by identity: an objective may hold arrays
-    for objective in references.values():
-        if id(objective) not in known:
-            known[id(objective)] = measure(objective, reference_draws or 20 * draws, seed + 1)
-    found = {name: measure(objective, draws, seed) for name, objective in named.items()}
-    truths = {name: known[id(r)] for name, r in references.items()}
-    groups = _groups(source, table, arrays, params)
-    return _dataset(found, truths, groups)
+    def exact(self, objective: AbstractObjective, player: str) -> Moments | None:
+        """Returns the gradient of an objective that draws nothing; None of one that does."""
+        if not sums_all(objective, self.table):
+            return None
+        found = self.measure(objective, player, ENOUGH, 0)
+        return found if found.exact else None
+
+    def groups(self, found: Mapping[str, Moments]) -> dict[str, tuple[str, str]]:
+        """Returns side and sites of each group of parameters.
+
+        A network of an objective (a baseline) is a group where a fit has it, and where there is
+        nothing else of a player (a critic).
+        """
+        names = set(self.params)
+        for seen in found.values():
+            names |= set() if names & set(seen.means) else set(seen.means)
+        return _groups(self.source, self.table, self.data, names)
 
 
-def _named(objectives: Any) -> dict[str, AbstractObjective]:
-    if isinstance(objectives, AbstractObjective):
-        objectives = [objectives]
-    named = objectives if isinstance(objectives, Mapping) else {str(o): o for o in objectives}
-    for name, objective in named.items():
-        if not isinstance(objective, AbstractObjective):
-            raise ArgumentError(
-                f"objectives['{name}'] must be an objective such as ELBO(), not {objective!r}"
-            )
-    return dict(named)
+def _truth(case: Case) -> tuple[int, str]:
+    """Returns which moments a case is compared with: the reference, and its player."""
+    players = [] if case.reference is None else [p.name for p in case.reference.players]
+    return id(case.reference), case.player if case.player in players else players[0]
 
 
-def _references(reference: Any, named: Mapping[str, Any]) -> dict[str, AbstractObjective]:
-    if reference is None:
-        return {}
-    if isinstance(reference, AbstractObjective):
-        return dict.fromkeys(named, reference)
-    unknown = sorted(set(reference) - set(named))
-    if unknown:
-        raise ArgumentError(
-            f"reference names {unknown}, and the objectives are {sorted(named)}: give a reference "
-            "for some of these"
-        )
-    return dict(reference)
+def _check_nets(objective: AbstractObjective, table: SiteTable, fitted: Fit | None) -> None:
+    """Checks that the objective's networks have the shapes of a fit's."""
+    for name, spec in objective.nets(table).items():
+        for inner, shape in spec.parameters().items():
+            known = (fitted.params if fitted else {}).get(f"{name}.{inner}")
+            if known is not None and known.shape != tuple(shape):
+                raise ArgumentError(
+                    f"'{name}.{inner}' of the fit has shape {known.shape}, and of {objective} "
+                    f"{tuple(shape)}: measure with the networks of the fit's own objective"
+                )
 
 
 def _groups(
-    source: Program, table: SiteTable, data: Mapping[str, Any], params: Mapping[str, Any]
+    source: Program, table: SiteTable, data: Mapping[str, Any], names: Iterable[str]
 ) -> dict[str, tuple[str, str]]:
     """Returns side and sites of each group of parameters."""
     found: dict[str, tuple[str, list[str]]] = {}
@@ -156,7 +190,7 @@ def _groups(
             if child in kinds:
                 sites = found.setdefault(parent, (side, []))[1]
                 sites += [child] if child not in sites else []
-    groups = dict.fromkeys(_group(name, found) for name in sorted(params))
+    groups = dict.fromkeys(_group(name, found) for name in sorted(names))
     return {g: (found[g][0], ", ".join(found[g][1])) if g in found else ("", "") for g in groups}
 
 
@@ -169,6 +203,7 @@ def _group(name: str, known: Mapping[str, Any]) -> str:
 def _dataset(
     found: Mapping[str, Moments],
     truths: Mapping[str, Moments],
+    titles: Sequence[str],
     groups: Mapping[str, tuple[str, str]],
 ) -> "Dataset":
     try:
@@ -191,9 +226,10 @@ def _dataset(
     seconds = ("estimator", [m.seconds for m in found.values()], {"description": "per draw"})
     coords = {
         "estimator": list(found),
+        "reference": ("estimator", list(titles)),
         "group": kept,
         "side": ("group", [groups[g][0] for g in kept]),
         "site": ("group", [groups[g][1] for g in kept]),
     }
-    draws = next(iter(found.values())).draws if found else 0
+    draws = next(iter(found.values())).draws
     return xarray.Dataset({**variables, "seconds": seconds}, coords, {"draws": draws})

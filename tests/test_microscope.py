@@ -11,20 +11,29 @@ from ppgm import host as hosts
 from ppgm import plots_gradients
 from ppgm.cli import cli
 from ppgm.cli_gradients import table
-from ppgm.errors import ArgumentError, EstimatorError
+from ppgm.errors import ArgumentError, DataError, EstimatorError, PpgmError
 from ppgm.inference import (
+    CUBO,
     ELBO,
+    GAN,
     IWAE,
     NVIL,
     REINFORCE,
     RLOO,
+    RWS,
     STL,
     VIMCO,
+    Classification,
     DReG,
     Enumerate,
+    Renyi,
+    SemiSupervised,
+    WakeSleep,
 )
+from ppgm.microscope_arguments import bound_of
 from ppgm.microscope_measures import Moments, batch_of, measure, moments, squared_distance
-from ppgm.models import SBN, VAE, Gaussian
+from ppgm.models import SBN, VAE, Gaussian, Generator
+from ppgm.nets import MLP
 from tests.test_oracles_paths import Line
 
 pytest.importorskip("xarray")
@@ -94,7 +103,9 @@ def test_moments_are_those_of_the_draws(host: str) -> None:
     params = source.initial(run, data)
 
     def found(batches: np.ndarray) -> Moments:
-        means, within, seconds = source.gradient_moments(run, params, data, ELBO(), batches, 3)
+        means, within, seconds = source.gradient_moments(
+            run, params, data, ELBO(), "program", batches, 3
+        )
         return moments(means, within, np.bincount(batches), seconds)
 
     single, mixed = found(np.arange(7)), found(batch_of(7, 3))
@@ -154,12 +165,12 @@ def test_the_bias_of_unbiased_estimators(host: str) -> None:
     run, data = ppgm.program(SBN(64, (2,)), host=host, seed=1), {"x": np.ones((1, 64))}
     source, experiments = hosts.load(host), 60
     params = source.initial(run, data)
-    exact = source.gradient_moments(run, params, data, Enumerate(), batch_of(3), 0)
+    exact = source.gradient_moments(run, params, data, Enumerate(), "program", batch_of(3), 0)
     truth = moments(*exact[:2], np.bincount(batch_of(3)), 0.0)
     assert truth.exact
     for objective in (REINFORCE(), RLOO(2)):
         batches = batch_of(40 * experiments, 20 * experiments)
-        means, _, _ = source.gradient_moments(run, params, data, objective, batches, 1)
+        means, _, _ = source.gradient_moments(run, params, data, objective, "program", batches, 1)
         for names in (["encoder1.layers.0.weight", "encoder1.layers.0.bias"], ["prior"]):
             parts = [{n: np.split(means[n], experiments)[i] for n in names}
                      for i in range(experiments)]  # fmt: skip
@@ -288,18 +299,137 @@ def test_sticking_the_landing_has_no_variance_at_the_posterior(host: str) -> Non
     assert (guide.sel(estimator="elbo").values > 1e-3).all()
 
 
-def test_what_the_microscope_refuses(host: str) -> None:
+def test_a_reference_is_for_its_own_bound(host: str) -> None:
+    """VIMCO has no bias against an ELBO; by name, anything is compared with anything."""
     run = ppgm.program(SBN(5, (2,)), host=host)
-    with pytest.raises(EstimatorError, match="'h1' is Bernoulli"):
-        ppgm.gradients(run, BITS, [DReG(3)])
-    with pytest.raises(ArgumentError, match="draws must be at least 2"):
-        ppgm.gradients(run, BITS, [ELBO()], draws=1)
-    with pytest.raises(ArgumentError, match="must be an objective"):
-        ppgm.gradients(run, BITS, {"elbo": "elbo"})
-    with pytest.raises(ArgumentError, match=r"reference names \['b'\]"):
-        ppgm.gradients(run, BITS, {"a": ELBO()}, reference={"b": ELBO()})
-    with pytest.raises(ArgumentError, match="needs a program or a Fit, not SBN"):
-        ppgm.gradients(SBN(5, (2,)), BITS, [ELBO()])  # pyright: ignore[reportArgumentType]
+    asked = {"rloo": RLOO(2), "vimco": VIMCO(3), "nvil": NVIL(hidden=None)}
+    found = ppgm.gradients(run, BITS, asked, reference=Enumerate(), draws=4)
+    assert list(found.reference.values) == ["Enumerate(particles=1)", "", "Enumerate(particles=1)"]
+    known = np.isfinite(found.bias).all("group").values
+    assert list(known) == [True, False, True]
+    named = ppgm.gradients(run, BITS, asked, reference={"vimco": Enumerate()}, draws=4)
+    assert list(named.reference.values) == ["", "Enumerate(particles=1)", ""]
+    assert np.isfinite(named.bias.sel(estimator="vimco")).all()
+
+
+def test_what_is_one_bound() -> None:
+    """The gradient's estimator is no part of a bound; what its expectation depends on is."""
+    same: list[list[Any]] = [
+        [ELBO(), ELBO(7, gradient="rloo"), RLOO(2), STL(), NVIL(), Enumerate(),
+         ELBO(enumerate=("y",)), 1.0 * ELBO()],
+        [IWAE(5), VIMCO(5), DReG(5), IWAE(5, gradient="dreg"), Renyi(0.0, 5)],
+        [IWAE(6)], [IWAE(5, enumerate=("y",))], [ELBO(beta=0.5)], [Renyi(-1.0, 5)], [CUBO(2.0, 5)],
+        [ELBO(free_bits=0.1)], [ELBO(2, free_bits=0.1)], [ELBO(site_weights={"x": 2.0})],
+        [RWS(5)], [RWS(5, sleep=1.0)], [WakeSleep()], [2.0 * ELBO()],
+        [SemiSupervised(), SemiSupervised(ELBO(3)), ELBO() + Classification()],
+        [SemiSupervised(weight=2.0)],
+    ]  # fmt: skip
+    keys = [[bound_of(o) for o in group] for group in same]
+    for i, group in enumerate(keys):
+        assert all(key == group[0] for key in group), same[i]
+        assert not any(group[0] == other[0] for other in keys[:i]), same[i]
+
+
+def test_an_exact_reference_is_evaluated_a_few_times(
+    monkeypatch: pytest.MonkeyPatch, host: str
+) -> None:
+    asked, source = [], hosts.load(host)
+    before = source.gradient_moments
+
+    def counted(*given: Any) -> Any:
+        asked.append((type(given[3]).__name__, len(given[5])))
+        return before(*given)
+
+    monkeypatch.setattr(source, "gradient_moments", counted)
+    run = ppgm.program(SBN(5, (2,)), host=host)
+    ppgm.gradients(run, BITS, {"a": RLOO(2), "b": ELBO()}, reference=Enumerate(), draws=30)
+    assert asked == [("Enumerate", 3), ("RLOO", 30), ("ELBO", 30)]
+    asked.clear()
+    ppgm.gradients(run, BITS, [ELBO()], reference=RLOO(2), draws=3)
+    assert asked == [("RLOO", 60), ("ELBO", 3)]
+
+
+def test_every_player_of_a_game_is_measured(host: str) -> None:
+    run, data = ppgm.program(Generator(5), host=host), {"x": REAL["x"]}
+    game = GAN(critic=MLP(5, (3,), 1))
+    found = ppgm.gradients(run, data, {"gan": game}, draws=4)
+    assert list(found.estimator.values) == ["gan, critic", "gan, generator"]
+    assert list(found.group.values) == ["critic", "generator"]
+    assert np.isfinite(found.variance.values).tolist() == [[True, False], [False, True]]
+
+
+REFUSED: dict[str, tuple[dict[str, Any], type, str]] = {
+    "one draw": ({"draws": 1}, ArgumentError, "draws must be an integer of at least 2"),
+    "half a draw": ({"draws": 2.5}, ArgumentError, "not 2.5"),
+    "words for draws": ({"draws": "9"}, ArgumentError, "not '9'"),
+    "no draws of the reference": ({"reference_draws": 0}, ArgumentError, "of at least 2.*not 0"),
+    "one draw of the reference": ({"reference_draws": 1}, ArgumentError, "of at least 2.*not 1"),
+    "less than none": ({"reference_draws": -1}, ArgumentError, "of at least 2.*not -1"),
+    "a seed below 0": ({"seed": -1}, ArgumentError, "seed must be an integer of at least 0"),
+    "no objectives": ({"objectives": None}, ArgumentError, "objectives must be .*, not None"),
+    "none of them": ({"objectives": []}, ArgumentError, "objectives is empty"),
+    "a word": ({"objectives": {"elbo": "elbo"}}, ArgumentError, "must be an objective"),
+    "a class": ({"objectives": [ELBO]}, ArgumentError, "must be an objective"),
+    "equal objectives": ({"objectives": [ELBO(), ELBO()]}, ArgumentError, "ELBO.* twice"),
+    "a word for a reference": ({"reference": "enumerate"}, ArgumentError, "not 'enumerate'"),
+    "a reference for nothing": ({"reference": {"b": ELBO()}}, ArgumentError, r"names \['b'\]"),
+    "two references": ({"reference": [RLOO(2), ELBO()]}, ArgumentError, "of one bound"),
+    "no dict": ({"data": BITS["x"]}, DataError, "data must be a dict.*not ndarray"),
+    "no data": ({"data": {}}, PpgmError, "x"),
+    "another name": ({"data": {"X": BITS["x"]}}, DataError, "'X'.*did you mean 'x'"),
+    "no number": ({"data": {"x": BITS["x"] * np.nan}}, DataError, "NaN"),
+    "no bits": ({"data": {"x": BITS["x"] * 2}}, DataError, "outside the support"),
+    "the wrong sites": ({"objectives": [DReG(3)]}, EstimatorError, "'h1' is Bernoulli"),
+    "a reference for other sites": ({"reference": DReG(3)}, EstimatorError, "'h1' is Bernoulli"),
+    "no program": ({"program": SBN(5, (2,))}, ArgumentError, "a program or a Fit, not SBN"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_the_microscope_refuses(
+    case: str, host: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before anything is measured."""
+
+    def measured(*_: Any) -> None:
+        raise AssertionError("it was measured first")
+
+    monkeypatch.setattr(hosts.load(host), "gradient_moments", measured)
+    given, error, words = REFUSED[case]
+    usual = {
+        "program": ppgm.program(SBN(5, (2,)), host=host),
+        "data": BITS,
+        "objectives": [ELBO()],
+    }
+    if "a reference for other" in case:
+        given = {**given, "objectives": [IWAE(3)]}
+    with pytest.raises(error, match=words):
+        ppgm.gradients(**{**usual, **given})
+
+
+def test_the_first_draws_are_not_timed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They take longer on Pyro, which fills caches; here 100 s, where another takes 1 s."""
+    pytest.importorskip("pyro")
+    from ppgm import host_pyro_probe
+
+    clock = [0.0]
+
+    class Slow(ELBO):
+        def __call__(self, view: Any, player: str) -> Any:
+            clock[0] += 1.0 if clock[0] >= 100 else 100.0
+            return super().__call__(view, player)
+
+    monkeypatch.setattr(host_pyro_probe, "perf_counter", lambda: clock[0])
+    run = ppgm.program(SBN(5, (2,)), host="pyro")
+    assert ppgm.gradients(run, BITS, [Slow()], draws=10).seconds.values == pytest.approx(1.0)
+    assert ppgm.gradients(run, BITS, [Slow()], draws=2).seconds.values == pytest.approx(1.0)
+
+
+def test_networks_of_another_shape_than_the_fits_are_refused(host: str) -> None:
+    run = ppgm.program(SBN(5, (2,)), host=host)
+    fit = ppgm.fit(run, BITS, NVIL(hidden=(3,)), steps=1, progress=False)
+    with pytest.raises(ArgumentError, match="'baseline.* has shape"):
+        ppgm.gradients(fit, BITS, [NVIL(hidden=(4,))])
 
 
 # The table.

@@ -30,4 +30,11 @@ MICROSCOPE = (
            "m[batch] += gap / seen[batch]", "m[0] += gap / seen[batch]", DRAWS),
     Mutant("draws weighted by their number in all, NumPyro", "M17", "ppgm/host_numpyro_probe.py",
            "m + gap / seen[n]", "m + gap / (n + 1)", DRAWS),
+    Mutant("gradient of another bound taken for the right one", "M17",
+           "ppgm/microscope_arguments.py",
+           "return (*key, objective.particles, tuple(sorted(objective.enumerate)))", "return key",
+           _tests("microscope", "what_is_one_bound")),
+    Mutant("a reference without draws of its own", "M11", "ppgm/microscope.py",
+           "reference_draws, seed + 1", "draws, seed",
+           _tests("microscope", "an_exact_reference_is_evaluated_a_few_times")),
 )  # fmt: skip
