@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from benchmarks.row import BASELINES, Row, library
+from benchmarks.row import Row, library
 
 Reply = Any
 """Decoded JSON."""
@@ -76,7 +76,7 @@ def measure(row: Row, labels: list[str], limits: Limits) -> list[dict[str, Any]]
     pairs = zip(workers, checks, zip(*rounds, strict=True), strict=True)
     # On one core a contestant's processor time is its time without the neighbours'.
     clock = "cpu_ms" if limits.threads == 1 else "ms"
-    return _compared([_record(row, *pair, limits) for pair in pairs], clock)
+    return _compared(row, [_record(row, *pair, limits) for pair in pairs], clock)
 
 
 def _checked(row: Row, label: str, limits: Limits) -> np.ndarray:
@@ -114,10 +114,10 @@ def _record(
     }
 
 
-def _compared(records: list[dict[str, Any]], clock: str) -> list[dict[str, Any]]:
-    """Adds the ratios to the fastest hand-written contestant of the same array library."""
+def _compared(row: Row, records: list[dict[str, Any]], clock: str) -> list[dict[str, Any]]:
+    """Adds the ratios to the fastest of the row's baselines for the same array library."""
     for record in records:
-        base = _baseline(records, record["library"], clock)
+        base = _baseline(records, row.baselines[record["library"]], clock)
         if base is None:
             continue
         record["ratio"] = record[clock] / base[clock]
@@ -127,8 +127,10 @@ def _compared(records: list[dict[str, Any]], clock: str) -> list[dict[str, Any]]
     return records
 
 
-def _baseline(records: list[dict[str, Any]], name: str, clock: str) -> dict[str, Any] | None:
-    hand = (record for record in records if record["contestant"] in BASELINES[name])
+def _baseline(
+    records: list[dict[str, Any]], labels: tuple[str, ...], clock: str
+) -> dict[str, Any] | None:
+    hand = (record for record in records if record["contestant"] in labels)
     return min(hand, key=lambda record: record[clock], default=None)
 
 

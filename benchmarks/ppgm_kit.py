@@ -33,6 +33,8 @@ class Entry(NamedTuple):
     optimiser: Adam
     constant: Mapping[str, int] = {}
     """Other data, which are one integer in every row."""
+    others: Mapping[str, np.ndarray] = {}
+    """Other data, by row."""
 
 
 def contestant(row: Row, host: str, entry: Entry) -> Contestant:
@@ -58,7 +60,7 @@ def contestant(row: Row, host: str, entry: Entry) -> Contestant:
 
 def _data(entry: Entry, row: Row) -> Arrays:
     constant = {name: np.full(row.size, value) for name, value in entry.constant.items()}
-    return {entry.site: row.data(row.size), **constant}
+    return {entry.site: row.data(row.size), **constant, **entry.others}
 
 
 def _at(program: ppgm.Program, entry: Entry, row: Row) -> ppgm.Fit:

@@ -8,7 +8,7 @@ contestant's memory is not charged with its rivals' libraries.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -26,6 +26,10 @@ class Contestant(NamedTuple):
 
     check: Callable[[int], np.ndarray]
     """The row's columns, `(repeats, columns)`, at the starting weights on its first batch."""
+
+
+BASELINES: Mapping[str, tuple[str, ...]] = {"torch": ("torch",), "jax": ("jax scan", "jax step")}
+"""Hand-written contestants of each array library; the fastest of a library is its baseline."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,7 @@ class Row:
         particles: Draws per datum, where the row has them.
         repeats: Evaluations that `check` averages.
         notes: What differs for a contestant, by label.
+        baselines: Contestants of each array library to compare with; the fastest counts.
     """
 
     name: str
@@ -61,6 +66,7 @@ class Row:
     particles: int = 1
     repeats: int = 200
     notes: Mapping[str, str] | None = None
+    baselines: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: BASELINES)
 
     @property
     def size(self) -> int:
@@ -85,9 +91,6 @@ TORCH = {
 }
 JAX = {"jax scan": ("by_jax", "scan"), "jax step": ("by_jax", "step")}
 PPGM = {"ppgm pyro": ("by_ppgm", "pyro"), "ppgm numpyro": ("by_ppgm", "numpyro")}
-
-BASELINES = {"torch": ("torch",), "jax": ("jax scan", "jax step")}
-"""Hand-written contestants of each array library; the fastest of a library is its baseline."""
 
 
 def library(label: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks import dlgm, gan, m2, rbm, sbn, vae
+from benchmarks import dkf, dlgm, gan, m2, rbm, sbn, vae
 
-TABLE = (*vae.ROWS, dlgm.ROW, *m2.ROWS, *sbn.ROWS, gan.ROW, rbm.ROW)
+TABLE = (*vae.ROWS, dlgm.ROW, *m2.ROWS, *sbn.ROWS, gan.ROW, rbm.ROW, dkf.ROW)
 ROWS = {row.name: row for row in TABLE}
