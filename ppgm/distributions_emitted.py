@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ppgm.errors import ModelError
+from ppgm.distributions_entries import log_seen
 from ppgm.ops import Array, ops_of
 
 DISCRETE = ("boolean", "nonnegative_integer")
@@ -67,37 +67,12 @@ class EmittedSteps:
 
     def steps(self, value: Array) -> Array:
         """Returns the log densities of the steps of ``(*, T, D)``, shape ``(*, T)``."""
-        if self.seen is None:
-            return self.emit(self.states).log_prob(value)
-        ops = ops_of(self.seen)
-        if ops.chosen is None:
-            return _terms(self.emit(self.states), value, self.seen)
+        ops = ops_of(self.states)
+        if self.seen is None or ops.chosen is None:
+            return log_seen(self.emit(self.states), value, self.seen)
         whole = self.seen.shape[-1] == 1
         chosen = ops.chosen(self.seen[..., 0] if whole else ops.np.any(self.seen, axis=-1))
         states, value = chosen.take(self.states), chosen.take(value)
         if whole:
             return chosen.put(self.emit(states).log_prob(value))
-        return chosen.put(_terms(self.emit(states), value, chosen.take(self.seen)))
-
-
-def _terms(fn: Any, value: Array, seen: Array) -> Array:
-    """Returns the log densities of steps ``(*, D)``, what was not seen left out."""
-    xp = ops_of(seen).np
-    value = xp.where(seen, value, xp.zeros_like(value))
-    if seen.shape[-1] == 1:
-        terms = fn.log_prob(value)
-        return xp.where(seen[..., 0], terms, xp.zeros_like(terms))
-    terms = _columns(fn).log_prob(value)
-    return xp.where(seen, terms, xp.zeros_like(terms)).sum(-1)
-
-
-def _columns(fn: Any) -> Any:
-    """Returns the host's distribution with the columns as a batch axis."""
-    inner = getattr(fn, "base_dist", None)
-    if inner is None or tuple(inner.event_shape):
-        raise ModelError(
-            f"single entries are missing, and {type(fn).__name__} has no density of a column "
-            "alone: use a likelihood of independent columns, such as Bernoulli(), Gaussian() or "
-            "Poisson(), or mask whole steps"
-        )
-    return inner
+        return chosen.put(log_seen(self.emit(states), value, chosen.take(self.seen)))
