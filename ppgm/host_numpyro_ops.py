@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from ppgm.host_numpyro_chains import tanh_chain
 from ppgm.ops import Ops
 
 
@@ -63,4 +64,5 @@ OPS = Ops(
     float=lambda x: jnp.asarray(x, jnp.result_type(float)),
     grad=_grad,
     scan=lambda step, carry, xs: jax.lax.scan(step, carry, xs)[1],
+    tanh_chain=tanh_chain,
 )

@@ -4,17 +4,21 @@ The products with the rows are made for all steps at once; the scan holds those 
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
-from jax import Array, lax, nn
+from jax import Array, lax
 
+from ppgm.host_numpyro_ops import OPS
 from ppgm.nets_recurrent import AbstractRecurrent, check_sequences, turn_index
+from ppgm.nets_recurrent_cells import Cell, cell_of
 
 __all__ = ["Recurrent"]
 
-State = tuple[Array, ...]
+Saved = tuple[Array, Array, tuple[Array, ...]]
 
 
 class Recurrent(eqx.Module):
@@ -33,45 +37,53 @@ class Recurrent(eqx.Module):
         check_sequences(jnp.shape(x), self.spec.inputs)
         turned = self.spec.reverse and lengths is not None
         x = _turned(x, lengths) if turned else x
-        out = self._run(x, reverse=self.spec.reverse and not turned)
+        x = jnp.flip(x, -2) if self.spec.reverse and not turned else x
+        a = jnp.moveaxis(x, -2, 0) @ self.weight_ih_l0.T + self.bias_ih_l0
+        states: Any = _loop(cell_of(self.spec), a, self.weight_hh_l0, self.bias_hh_l0)
+        out = jnp.moveaxis(states, 0, -2)
         out = out if then is None else then(out)
-        return _turned(out, lengths) if turned else out
-
-    def _run(self, x: Array, *, reverse: bool) -> Array:
-        rows = jnp.moveaxis(x, -2, 0)
-        seen = rows @ self.weight_ih_l0.T + self.bias_ih_l0
-        zeros = jnp.zeros((*x.shape[:-2], self.spec.hidden), seen.dtype)
-        cell = _cell(self.spec)
-
-        def step(state: State, a: Array) -> tuple[State, Array]:
-            state = cell(a, state[0] @ self.weight_hh_l0.T + self.bias_hh_l0, state)
-            return state, state[0]
-
-        start = (zeros, zeros) if self.spec.cell == "lstm" else (zeros,)
-        return jnp.moveaxis(lax.scan(step, start, seen, reverse=reverse)[1], 0, -2)
+        if turned:
+            return _turned(out, lengths)
+        return jnp.flip(out, -2) if self.spec.reverse else out
 
 
-def _cell(spec: AbstractRecurrent) -> Callable[[Array, Array, State], State]:
-    """Return the map from both products and the state to the next state."""
-    activation = jnp.tanh if getattr(spec, "activation", "tanh") == "tanh" else nn.relu
-    return {
-        "rnn": lambda a, c, state: (activation(a + c),),
-        "gru": _gru,
-        "lstm": _lstm,
-    }[spec.cell]
+@partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _loop(cell: Cell, a: Array, weight: Array, bias: Array) -> Array:
+    """Map what the rows give, `a (T, *, G R)`, to hidden states `(T, *, R)`."""
+    return _forward(cell, a, weight, bias)[0]
 
 
-def _gru(a: Array, c: Array, state: State) -> State:
-    a1, a2, a3 = jnp.split(a, 3, axis=-1)
-    c1, c2, c3 = jnp.split(c, 3, axis=-1)
-    r, g = nn.sigmoid(a1 + c1), nn.sigmoid(a2 + c2)
-    return ((1 - g) * jnp.tanh(a3 + r * c3) + g * state[0],)
+def _forward(cell: Cell, a: Array, weight: Array, bias: Array) -> tuple[Array, Saved]:
+    turned = lax.optimization_barrier(weight.T)  # XLA would turn it anew in every step
+
+    def step(state: tuple[Array, ...], row: Array) -> tuple[tuple[Array, ...], Any]:
+        state, kept = cell.step(OPS, row, state[0] @ turned + bias, state)
+        return state, (state[0], kept)
+
+    start = cell.start(jnp.zeros((*a.shape[1:-1], weight.shape[1]), a.dtype))
+    states, kept = lax.scan(step, start, a)[1]
+    return states, (weight, states, kept)
 
 
-def _lstm(a: Array, c: Array, state: State) -> State:
-    i, f, m, o = jnp.split(a + c, 4, axis=-1)
-    memory = nn.sigmoid(f) * state[1] + nn.sigmoid(i) * jnp.tanh(m)
-    return nn.sigmoid(o) * jnp.tanh(memory), memory
+def _backward(cell: Cell, saved: Saved, grad: Array) -> tuple[Array, Array, Array]:
+    weight, states, kept = saved
+    before = jnp.concatenate([jnp.zeros_like(states[:1]), states[:-1]])
+    factors = cell.factors(OPS, before, states, kept)
+
+    def step(later: tuple[Array, ...], x: Any) -> tuple[tuple[Array, ...], Any]:
+        own = x[0] + later[0]
+        inner, direct, inside = cell.back(OPS, own, later[1:], x[1])
+        through = inner @ weight
+        return (through if direct is None else through + direct, *inside), (own, inner)
+
+    zeros = cell.start(jnp.zeros_like(states[0]))
+    own, inner = lax.scan(step, zeros, (grad, factors), reverse=True)[1]
+    flat = inner.reshape(-1, inner.shape[-1])
+    by_weight = flat.T @ before.reshape(-1, before.shape[-1])
+    return cell.inward(OPS, own, inner, factors), by_weight, flat.sum(0)
+
+
+_loop.defvjp(_forward, _backward)
 
 
 def _turned(x: Array, lengths: Any) -> Array:

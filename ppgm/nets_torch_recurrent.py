@@ -1,9 +1,4 @@
-"""Recurrent networks of `ppgm.nets_recurrent` on torch.
-
-Steps after the end of a row cost nothing, and the gradient of the weights is one product over all
-steps: torch's own kernels make one for every step and add them up, which takes most of their time
-on a processor. The cells are in `ppgm.nets_torch_cells`.
-"""
+"""Recurrent networks of `ppgm.nets_recurrent` on torch, whose padding costs nothing."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,9 +7,10 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from ppgm.host_pyro_ops import OPS
 from ppgm.host_pyro_packing import Packing
 from ppgm.nets_recurrent import AbstractRecurrent, check_sequences
-from ppgm.nets_torch_cells import cell_of
+from ppgm.nets_recurrent_cells import Cell, cell_of
 
 __all__ = ["Recurrent"]
 
@@ -56,18 +52,19 @@ class Recurrent(nn.Module):
 
 
 class _Loop(torch.autograd.Function):
-    """From what the rows give, `a (M, G R)`, to states `(M, R)`, both packed."""
+    """From what the rows give, `a (M, G R)`, to hidden states `(M, R)`, both packed."""
 
     @staticmethod
     def forward(
-        ctx: Any, a: Tensor, weight: Tensor, bias: Tensor, packing: Packing, cell: Any
+        ctx: Any, a: Tensor, weight: Tensor, bias: Tensor, packing: Packing, cell: Cell
     ) -> Tensor:
         steps, turned = [], weight.T.contiguous()  # small products are faster with it
-        carry = cell.start(a.new_zeros((packing.sizes[0], weight.shape[1])))
+        state = cell.start(a.new_zeros((packing.sizes[0], weight.shape[1])))
         for span, size in packing.spans():
-            carry = tuple(part[:size] for part in carry)
-            carry, kept = cell.step(a[span], carry, turned, bias)
-            steps.append((carry[0], *kept))
+            state = tuple(part[:size] for part in state)
+            c = torch.addmm(bias, state[0], turned)
+            state, kept = cell.step(OPS, a[span], c, state)
+            steps.append((state[0], *kept))
         states, *kept = (torch.cat(part) for part in zip(*steps, strict=True))
         ctx.packing, ctx.cell = packing, cell
         ctx.save_for_backward(weight, states, *kept)
@@ -78,18 +75,27 @@ class _Loop(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
         weight, states, *kept = ctx.saved_tensors
         packing, cell = ctx.packing, ctx.cell
-        before = states.index_select(0, packing.before)
-        first = packing.sizes[0]
+        before, first = states.index_select(0, packing.before), packing.sizes[0]
         padded = torch.cat([before.new_zeros((first, before.shape[1])), before])
-        factors = cell.factors(padded, states, kept)
-        # what the states after add is put into this copy, from the last step to the first
-        grad, carry, found = grad.clone(), None, []
-        for span, _ in reversed(list(packing.spans())):
-            own = grad[span]
-            if carry is not None:
-                own[: len(carry[0])] += carry[0]
-            c, carry = cell.back(own, carry, [f[span] for f in factors], weight)
-            found.append(c)
+        factors = cell.factors(OPS, padded, states, tuple(kept))
+        # what later states add is put into this copy, from the last step to the first
+        grad, found = grad.clone(), []
+        later = tuple(part[:0] for part in cell.start(padded))
+        for span, size in reversed(list(packing.spans())):
+            own, hidden, *inside = grad[span], *later
+            own[: len(hidden)] += hidden
+            inside = tuple(_padded(part, size) for part in inside)
+            inner, direct, inside = cell.back(OPS, own, inside, tuple(f[span] for f in factors))
+            through = inner @ weight if direct is None else torch.addmm(direct, inner, weight)
+            later = through, *inside
+            found.append(inner)
         inner = torch.cat(found[::-1])
         by_weight, by_bias = inner[first:].T @ before, inner.sum(0)
-        return cell.inward(grad, inner, factors), by_weight, by_bias, None, None
+        return cell.inward(OPS, grad, inner, factors), by_weight, by_bias, None, None
+
+
+def _padded(part: Tensor, size: int) -> Tensor:
+    """Puts zeros for the rows that end here after those that go on."""
+    if len(part) == size:
+        return part
+    return torch.cat([part, part.new_zeros((size - len(part), part.shape[1]))])

@@ -38,8 +38,8 @@ class Ops(NamedTuple):
         grad: ``(fn, x) -> d fn(x).sum() / d x``, itself differentiable.
         scan: ``(step, carry, xs) -> ys`` with ``carry, y = step(carry, x)`` for every x along
             the first axis. All are tuples of arrays; the loop is compiled once under jax.
-        tanh_chain: A loop that some libraries have in a faster form, else None; see
-            `ppgm.guides.smoothers.Combiner`.
+        tanh_chain: The loop of `ppgm.guides.smoothers.Combiner`, with a faster way back than that
+            of `scan`; None without derivatives.
         chosen: ``(mask) -> steps`` for booleans ``(*, T)``: ``steps.take(x)`` has only the steps
             of ``(K, *, T, n)`` for which the mask holds, ``(K, M, n)``, and ``steps.put(terms)``
             puts ``(K, M)`` in their places, zero elsewhere. None where shapes must not depend on

@@ -4,6 +4,7 @@ A mutant's text must be in its file exactly once, so that a change of the source
 is noticed rather than making the mutant a blank.
 """
 
+from ppgm.testing.mutation_chains import CHAINS as SEQUENCES
 from ppgm.testing.mutation_flows import FLOWS
 from ppgm.testing.mutation_gradients import GRADIENTS
 from ppgm.testing.mutation_kinds import KINDS, Mutant
@@ -361,4 +362,5 @@ MUTANTS = (
     + BELIEF_NETS
     + MICROSCOPE
     + FLOWS
+    + SEQUENCES
 )
