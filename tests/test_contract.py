@@ -11,7 +11,20 @@ import numpy as np
 import pytest
 
 from ppgm import registry
+from ppgm.distributions import standard_normal
 from ppgm.errors import ArgumentError
+from ppgm.guides import (
+    IAF,
+    AutoGuided,
+    Coupling,
+    FullRank,
+    Householder,
+    Mixture,
+    Planar,
+    Radial,
+    Spline,
+    Sylvester,
+)
 from ppgm.inference import (
     ARM,
     CUBO,
@@ -83,8 +96,35 @@ BITS = (RNG.random((3, 4)) < 0.5).astype(float)
 LABELS = np.array([1, -1, 1])
 PIXELS = RNG.normal(size=(3, 16))
 
+
+@dataclass(frozen=True)
+class Common:
+    """A mean that all rows share: global latents."""
+
+    broadcasts = True
+
+    def model(self, ppl: Any, x: Any = None) -> None:
+        mean = ppl.sample("mean", standard_normal(ppl, 4))
+        with ppl.plate("data", x):
+            ppl.sample("x", ppl.distributions.Normal(mean, 1.0).to_event(1), obs=x)
+
+
+FLOWS = {
+    "full-rank": FullRank(),
+    "householder": Householder(2),
+    "planar": Planar(2),
+    "radial": Radial(2),
+    "sylvester": Sylvester(1, 1),
+    "iaf": IAF(2, (3,)),
+    "coupling": Coupling(2, (3,)),
+    "spline": Spline(2, 3, hidden=(3,)),
+    "mixture": Mixture(2),
+}
+
 BUILT_IN: dict[str, Any] = {
     "vae": (VAE(4, 2, hidden=(3,)), {"x": BITS}),
+    **{f"vae, {n}": (VAE(4, 2, (3,), posterior=f), {"x": BITS}) for n, f in FLOWS.items()},
+    "auto-guided": (AutoGuided(Common(), Planar(2)), {"x": REAL}),
     "factor-analysis": (FactorAnalysis(4, 2), {"x": REAL}),
     "linear-gaussian-ssm": (LinearGaussianSSM(2, 2), {"x": REAL.reshape(3, 2, 2)}),
     "hmm": (HMM(2, 3), {"x": BITS.reshape(3, 2, 2)}),
@@ -149,6 +189,7 @@ SLOW = (
     "elbo, enumerated", "iwae", "rws", "disarm", "classification", "nvil", "semi-supervised",
     "m1m2", "denoising-autoencoder", "vamp-vae", "conditional-sbn", "linear-gaussian-ssm",
     "nice", "maf", "nsf", "glow",
+    "auto-guided", *(f"vae, {name}" for name in FLOWS if name != "iaf"),
 )  # fmt: skip
 
 
