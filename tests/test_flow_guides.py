@@ -164,6 +164,17 @@ def test_every_row_has_a_density_of_its_own(family: str, rng: np.random.Generato
         np.testing.assert_allclose(whole[:, n], alone, atol=1e-11)
 
 
+@every_family
+def test_every_output_of_the_encoder_counts(family: str, rng: np.random.Generator) -> None:
+    torch = pytest.importorskip("torch")
+    library = Library("pyro", large)
+    context = torch.as_tensor(far(family, rng, N)).requires_grad_()
+    value = library.ops.float(rng.normal(size=(N, L)))
+    log_q = FAMILIES[family](library, context, L).log_prob(value)
+    (grad,) = torch.autograd.grad(log_q.sum(), context)
+    assert (grad != 0).all()
+
+
 @every_flow
 def test_flows_start_near_the_gaussian(family: str, rng: np.random.Generator) -> None:
     """With outputs as an untrained encoder gives them, and a network's own initial weights."""

@@ -75,13 +75,10 @@ class Sylvester:
             out = xp.tanh(steep * found + offset)
             return (v + found[..., None] * here, bent + out[..., None] * here), (out,)
 
-        rows = (
-            xp.eye(size, dtype=target.dtype),
-            *(xp.moveaxis(m, -2, 0) for m in (self.a, self.b)),
-        )
-        (outs,) = ops_of(target).scan(
-            step, (start, start), tuple(xp.flip(r, axis=0) for r in rows)
-        )
+        by_row = [xp.moveaxis(m, -2, 0) for m in (self.a, self.b)]
+        rows = (xp.eye(size, dtype=target.dtype), *by_row)
+        backward = tuple(xp.flip(r, axis=0) for r in rows)
+        (outs,) = ops_of(target).scan(step, (start, start), backward)
         return xp.moveaxis(xp.flip(outs, axis=0), 0, -1)
 
 
