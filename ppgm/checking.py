@@ -29,7 +29,6 @@ from ppgm.layouts import subsampled_plates, total_rows
 from ppgm.programs import Program
 from ppgm.rows import row_count, row_names, take
 from ppgm.sites import SiteTable, check_match, tabulate
-from ppgm.state_spaces import require
 from ppgm.supports import check_support
 
 
@@ -86,8 +85,6 @@ def check_objective(
         objective: The objective.
         minibatch: Whether a step sees only some rows of the data.
     """
-    if objective.sequential:
-        require(program.declaration, type(objective).__name__)
     objective.check(table, subsampled_plates(table, minibatch=minibatch))
 
 

@@ -16,7 +16,7 @@ from ppgm.chains import MarkovChain
 from ppgm.distributions_normal import DiagonalNormal
 from ppgm.errors import ArgumentError, DataError, EstimatorError
 from ppgm.inference import FIVO, IWAE, ParticleFilter
-from ppgm.models import DKF, VAE, Gaussian, LinearGaussianSSM
+from ppgm.models import DKF, HMM, VAE, Gaussian, LinearGaussianSSM
 from ppgm.ops import Array
 from ppgm.probes import probe
 from ppgm.resampling import SCHEMES, ancestors, effective_size
@@ -410,16 +410,24 @@ def test_gradients_leave_the_ancestors_out(host: str, rng: np.random.Generator) 
 def test_programs_that_are_no_state_space_are_refused() -> None:
     pytest.importorskip("pyro")
     x, program = np.zeros((3, 2)), ppgm.program(VAE(2, 1, hidden=()), host="pyro")
-    words = "VAE has no prior, emission; use IWAE"
-    with pytest.raises(EstimatorError, match=words):
+    with pytest.raises(EstimatorError, match="VAE has no prior, emission; use IWAE"):
         ParticleFilter().filter(program, {"x": x})
-    with pytest.raises(EstimatorError, match=words):
-        ppgm.fit(program, {"x": x}, FIVO(), steps=1, progress=False)
-    with pytest.raises(EstimatorError, match=words):
-        ppgm.fit(program, {"x": x}, 2.0 * FIVO() + IWAE(), steps=1, progress=False)
+    for objective in (FIVO(), 2.0 * FIVO() + IWAE()):
+        with pytest.raises(EstimatorError, match="site 'z' is Normal: FIVO goes through"):
+            ppgm.fit(program, {"x": x}, objective, steps=1, progress=False)
+    assert "fivo" not in ppgm.estimators(program, {"x": x}).legal
+    states, steps = ppgm.program(HMM(D), host="pyro"), {"x": np.zeros((3, 2, D))}
+    with pytest.raises(EstimatorError, match="a guide with one site, a MarkovChain"):
+        ppgm.fit(states, steps, FIVO(), steps=1, progress=False)
+
+
+def test_programs_of_the_hosts_own_are_refused(rng: np.random.Generator) -> None:
+    pytest.importorskip("pyro")
+    program, data = ppgm.program(LinearGaussianSSM(D, L), host="pyro"), sequences(rng)
+    assert "fivo" in ppgm.estimators(program, data).legal
     own = replace(program, declaration=None)
-    with pytest.raises(EstimatorError, match="a program of the host's own has no"):
-        ppgm.fit(own, {"x": x}, FIVO(), steps=1, progress=False)
+    with pytest.raises(EstimatorError, match="a program of the host's own has no prior"):
+        ppgm.fit(own, data, FIVO(), steps=1, progress=False)
 
 
 @pytest.mark.parametrize(

@@ -23,12 +23,14 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
+from ppgm.errors import EstimatorError
 from ppgm.inference.counts import set_count
 from ppgm.inference.objective import AbstractMultiSample
 from ppgm.inference.powers import bound
 from ppgm.ops import Array
 from ppgm.particle_filters import moves_of, run
 from ppgm.resampling import check_scheme
+from ppgm.sites import SiteTable
 from ppgm.state_spaces import require
 from ppgm.terms import Weights
 from ppgm.views import View
@@ -55,10 +57,22 @@ class FIVO(AbstractMultiSample):
         set_count(self, "particles", 1)
         check_scheme(self)
 
-    @property
-    def sequential(self) -> bool:
-        """It goes through time."""
-        return True
+    def check(self, table: SiteTable, subsampled: tuple[str, ...] = ()) -> None:
+        """Checks that the guide draws one Markov chain, and the model one site of data."""
+        super().check(table, subsampled)
+        sites = table.select("guide", "latent", "auxiliary")
+        for site in sites:
+            if len(sites) > 1 or site.distribution != "MarkovChain":
+                others = f", one of {len(sites)} sites" if len(sites) > 1 else ""
+                raise EstimatorError(
+                    f"site '{site.name}' is {site.distribution}{others}: FIVO goes through the "
+                    "states of one MarkovChain step by step; use IWAE"
+                )
+        if not sites or len(table.select("model", "observed", "factor")) != 1:
+            raise EstimatorError(
+                "FIVO needs a guide with one site, a MarkovChain, and a model with one site of "
+                "data beside it; use IWAE"
+            )
 
     def rows(self, weights: Weights) -> Array:
         """Returns minus the bound of whole paths, which were not resampled, by row."""

@@ -93,11 +93,6 @@ class AbstractObjective(ABC):
         """Whether its loss has a gradient in parameters that are not to follow it."""
         return False
 
-    @property
-    def sequential(self) -> bool:
-        """Whether it goes through time step by step (`ppgm.state_spaces.StateSpace`)."""
-        return False
-
     def native(self, host: str) -> Any:
         """Returns this objective as a drop-in ``loss`` for the host's own ``SVI``.
 
@@ -246,11 +241,6 @@ class Sum(AbstractObjective):
     def local(self) -> bool:
         """Whether a term needs to know what each draw can influence."""
         return any(term.local for _, term in self.terms)
-
-    @property
-    def sequential(self) -> bool:
-        """Whether a term goes through time step by step."""
-        return any(term.sequential for _, term in self.terms)
 
     def nets(self, table: SiteTable) -> Mapping[str, Any]:
         """Returns the networks of all terms."""

@@ -29,6 +29,7 @@ from ppgm.rows import row_count, take
 from ppgm.sites import SiteTable
 from ppgm.testing.contract_parts import (
     Check,
+    ContractError,
     agree,
     copies,
     draws,
@@ -72,7 +73,7 @@ def _programs(host: str) -> dict[str, tuple[Program, dict[str, np.ndarray], Site
 
 @lru_cache(maxsize=2)
 def _sequences(host: str) -> dict[str, tuple[Program, dict[str, np.ndarray], SiteTable]]:
-    """The same of sequences, for objectives that go through time."""
+    """The same of sequences, for objectives that take nothing else."""
     model, x = LinearGaussianSSM(2, 2), np.random.default_rng(0).normal(size=(3, 3, 2))
     # before the last step the weights of an exact posterior are not equal: one step is exact
     return _bound({"gaussian": (model, {"x": x}), "exact": (model, {"x": x[:, :1]})}, host)
@@ -87,16 +88,18 @@ def _bound(
 
 def _legal(objective: AbstractObjective, host: str) -> dict[str, tuple[Program, dict[str, Any]]]:
     """Returns the programs that the objective accepts; it names a site for those it refuses."""
-    found = {}
-    known = (_sequences if objective.sequential else _programs)(host)
-    for name, (run, data, table) in known.items():
-        try:
-            objective.check(table)
-        except EstimatorError:
-            continue
-        found[name] = (run, data)
-    require(bool(found), f"{objective} refuses every kind of program: {sorted(known)}")
-    return found
+    for kinds in (_programs, _sequences):
+        found = {}
+        for name, (run, data, table) in kinds(host).items():
+            try:
+                objective.check(table)
+            except EstimatorError:
+                continue
+            found[name] = (run, data)
+        if found:
+            return found
+    known = sorted([*_programs(host), "sequences"])
+    raise ContractError(f"{objective} refuses every kind of program: {known}")
 
 
 def _discrete_first(objective: AbstractObjective, host: str) -> tuple[str, Program, Any]:
