@@ -15,11 +15,13 @@ __all__ = [
     "estimators",
     "evaluate",
     "fit",
+    "forecast",
     "gradients",
     "graph",
     "graphs",
     "infer",
     "inference",
+    "interpolate",
     "load",
     "models",
     "optimisers",
@@ -27,6 +29,7 @@ __all__ = [
     "program",
     "registry",
     "sample",
+    "smooth",
 ]
 
 from importlib import import_module
@@ -41,6 +44,7 @@ if TYPE_CHECKING:
     from ppgm.evaluation import evaluate
     from ppgm.fits import EarlyStopping, Fit
     from ppgm.fitting import fit
+    from ppgm.forecasting import forecast, interpolate, smooth
     from ppgm.graphs import graph
     from ppgm.microscope import gradients
     from ppgm.posterior import Posterior
@@ -54,6 +58,9 @@ _HOMES = {
     "EarlyStopping": "fits",
     "Fit": "fits",
     "fit": "fitting",
+    "forecast": "forecasting",
+    "interpolate": "forecasting",
+    "smooth": "forecasting",
     "Posterior": "posterior",
     "Prediction": "predicting",
     "predict": "predicting",

@@ -93,6 +93,23 @@ class GaussianSeries:
         noise, root = rng.normal((*shape, *self.event_shape)), self.whitening.root
         return self.loc + (noise * root if root.ndim == 1 else noise @ root.T)
 
+    def filled(self, rng: Rng, shape: tuple[int, ...], value: Array) -> Array:
+        """Draws what was not seen of ``(*, T, D)`` given what was; the rest stays as it is.
+
+        By Matheron's rule: a draw of all, moved by how far its seen entries are from the data.
+        """
+        drawn, seen, root = self.sample(rng, shape), self.whitening.seen, self.whitening.root
+        if seen is None:
+            return value
+        ops = ops_of(drawn)
+        if root.ndim == 2 and seen.shape[-1] > 1:
+            here, error = ops.float(seen), root @ root.T
+            both = here[..., :, None] * here[..., None, :]
+            known = both * error + (1 - here)[..., None] * ops.np.eye(root.shape[-1])
+            away = ops.np.where(seen, value - drawn, ops.np.zeros_like(drawn))
+            drawn = drawn + (error @ ops.np.linalg.solve(known, away[..., None]))[..., 0]
+        return ops.np.where(seen, value, drawn)
+
     def log_prob(self, value: Array) -> Array:
         """Returns the log density of what has been seen of sequences ``(*, T, D)``, ``(*)``."""
         return self.steps(value).sum(-1)
