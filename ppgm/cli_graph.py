@@ -26,6 +26,7 @@ FORMS = ("text", "mermaid", "dot", "png")
 @click.option("--set", "sets", multiple=True, metavar="FIELD=VALUE", help="Field of a model.")
 @click.option("--data", help="Data that fixes the shapes.  [digits, or the run's]")
 @click.option("--host", type=click.Choice(["numpyro", "pyro"]), help="[numpyro, or the run's]")
+@click.option("--unroll", type=int, help="Steps of a sequence to show, with the guide's edges.")
 def graph(
     run_or_model: str,
     form: str,
@@ -33,6 +34,7 @@ def graph(
     sets: tuple[str, ...],
     data: str | None,
     host: str | None,
+    unroll: int | None,
 ) -> None:
     """Show RUN_OR_MODEL as a graph: sites, plates and what depends on what."""
     from ppgm import graphs
@@ -40,7 +42,9 @@ def graph(
     folder = Path(run_or_model)
     is_run = (folder / "manifest.json").exists()
     found = (
-        _of_run(folder, sets, data, host) if is_run else _of_model(run_or_model, sets, data, host)
+        _of_run(folder, sets, data, host, unroll)
+        if is_run
+        else _of_model(run_or_model, sets, data, host, unroll)
     )
     if form == "png":
         from ppgm.cli_pictures import draw_graph, save_figure
@@ -57,17 +61,21 @@ def graph(
     click.echo(f"saved in {out}")
 
 
-def _of_run(folder: Path, sets: tuple[str, ...], data: str | None, host: str | None) -> "DiGraph":
+def _of_run(
+    folder: Path, sets: tuple[str, ...], data: str | None, host: str | None, unroll: int | None
+) -> "DiGraph":
     import ppgm
     from ppgm.cli_runs import opened
 
     if sets:
         raise ArgumentError(f"{folder} is a run, whose model is fixed: leave --set out")
     run = opened(folder, data=data, host=host)
-    return ppgm.graph(run.fit.program, run.split("train"))
+    return ppgm.graph(run.fit, run.split("train"), unroll=unroll)
 
 
-def _of_model(name: str, sets: tuple[str, ...], data: str | None, host: str | None) -> "DiGraph":
+def _of_model(
+    name: str, sets: tuple[str, ...], data: str | None, host: str | None, unroll: int | None
+) -> "DiGraph":
     import ppgm
     from ppgm import registry
     from ppgm.cli_data import for_model, load
@@ -76,6 +84,6 @@ def _of_model(name: str, sets: tuple[str, ...], data: str | None, host: str | No
     if "/" in name or Path(name).is_dir():
         raise ArgumentError(f"'{name}' holds no run")
     dataset = for_model(load(data or "digits"), registry.get("models", name))
-    columns = next(iter(dataset.train.values())).shape[1]
+    columns = next(iter(dataset.train.values())).shape[-1]
     model = build("models", name, assignments(sets), defaults={"features": columns})
-    return ppgm.graph(ppgm.program(model, host=host or "numpyro"), dataset.train)
+    return ppgm.graph(ppgm.program(model, host=host or "numpyro"), dataset.train, unroll=unroll)

@@ -6,7 +6,8 @@ A graph is a ``networkx.DiGraph`` whose attributes carry meaning, not drawing:
   ``support``, ``batch_shape``, ``event_shape``, ``plates`` (outermost first),
   ``reparameterised``, ``discrete``, ``enumerable``;
 - edge ``(parent, child)``: the child's distribution or value is computed from the parent;
-- graph: ``name``, ``host`` and ``plates = {name: {"size": ..., "dim": ...}}``.
+- graph: ``name``, ``host`` and ``plates = {name: {"size": ..., "dim": ...}}``; of an unrolled
+  sequence ``guide``, a graph of what the guide's states depend on.
 
 networkx answers questions about it: ``nx.topological_sort``, ``nx.moral_graph``,
 ``nx.is_d_separator`` (on the `stochastic_subgraph`).
@@ -33,13 +34,16 @@ import networkx as nx
 import numpy as np
 
 from ppgm import host as hosts
+from ppgm.arrays import as_arrays
 from ppgm.errors import ArgumentError, ModelError
 from ppgm.failures import explained
-from ppgm.fits import Fit
+from ppgm.fits import Fit, as_fit
 from ppgm.graphs_draw import draw
-from ppgm.graphs_text import to_dot, to_mermaid, to_text
+from ppgm.graphs_text import guide_edges, to_dot, to_mermaid, to_text
+from ppgm.graphs_unrolled import unroll_program
 from ppgm.programs import Program
 from ppgm.sites import Plate, Site, SiteTable
+from ppgm.state_spaces import StateSpace
 
 ATTRIBUTES = (
     "kind", "distribution", "support", "batch_shape", "event_shape", "plates", "reparameterised",
@@ -55,24 +59,36 @@ def graph(
     Args:
         program: The program, or a fit of it.
         data: Its data, as for `ppgm.fit`; a few rows are enough.
-        unroll: Show this many steps of each Markov chain as nodes; see `unrolled`.
+        unroll: Show this many steps of a sequence as nodes, without parameters, and what the
+            guide's states depend on; see `ppgm.graphs_unrolled`.
 
     Raises:
-        ArgumentError: If `program` is neither.
+        ArgumentError: If `program` is neither, or is to be unrolled and has no Markov chain.
         ModelError: If the relations that the host reports have a cycle.
     """
-    program = program.program if isinstance(program, Fit) else program
+    given, program = program, program.program if isinstance(program, Fit) else program
     if not isinstance(program, Program):
         raise ArgumentError(
             "graph needs a program, as ppgm.program(declaration, host=...) makes them, or a Fit, "
             f"not {type(program).__name__}"
         )
-    with explained(program, data):
-        edges = hosts.load(program.host).relations(program, data)
     source = program.model if program.declaration is None else type(program.declaration)
     name = getattr(source, "__name__", type(source).__name__)
+    if unroll is not None and isinstance(program.declaration, StateSpace):
+        full = build(program.sites(data), [], host=program.host, name=name)
+        return unroll_program(full, as_fit(given, as_arrays(data)), data, unroll)
+    with explained(program, data):
+        edges = hosts.load(program.host).relations(program, data)
     full = build(_grouped(program.sites(data), edges), edges, host=program.host, name=name)
-    return full if unroll is None else unrolled(full, unroll)
+    if unroll is None:
+        return full
+    if "MarkovChain" in dict(full.nodes(data="distribution")).values():
+        return unrolled(full, unroll)
+    sites = ", ".join(f"{n} ~ {d}" for n, d in full.nodes(data="distribution") if d)
+    raise ArgumentError(
+        f"unroll={unroll!r} needs a site that is a ppgm.chains.MarkovChain, as z of DKF and of "
+        f"LinearGaussianSSM; {name} has {sites or 'none'}: leave unroll out"
+    )
 
 
 def _grouped(table: SiteTable, edges: Iterable[tuple[str, str]]) -> SiteTable:
@@ -132,14 +148,18 @@ def show(graph: nx.DiGraph) -> None:
 def equal(a: nx.DiGraph, b: nx.DiGraph) -> list[str]:
     """Returns the differences of two graphs as sentences; an empty list if there are none.
 
-    Plates, nodes with their attributes, and edges are compared; names and hosts are not.
+    Plates, nodes with their attributes, and edges, a guide's too, are compared; names and hosts
+    are not.
     """
     first, second = (g.graph.get("host") or side for g, side in ((a, "first"), (b, "second")))
     if first == second:
         first, second = f"{first} (first)", f"{second} (second)"
     return [
         *_presence("site", a.nodes, b.nodes, first, second),
-        *_presence("edge", _arrows(a), _arrows(b), first, second),
+        *_presence("edge", _arrows(a.edges), _arrows(b.edges), first, second),
+        *_presence(
+            "guide's edge", _arrows(guide_edges(a)), _arrows(guide_edges(b)), first, second
+        ),
         *_presence("plate", a.graph["plates"], b.graph["plates"], first, second),
         *_values("site", a.nodes, b.nodes, first, second),
         *_values("plate", a.graph["plates"], b.graph["plates"], first, second),
@@ -212,8 +232,8 @@ def _check_acyclic(out: nx.DiGraph) -> None:
     )
 
 
-def _arrows(graph: nx.DiGraph) -> list[str]:
-    return [f"{a} -> {b}" for a, b in graph.edges]
+def _arrows(edges: Iterable[tuple[str, str]]) -> list[str]:
+    return [f"{a} -> {b}" for a, b in edges]
 
 
 def _presence(what: str, a: Iterable[str], b: Iterable[str], first: str, second: str) -> list[str]:

@@ -1,7 +1,8 @@
 """Graphs as pictures with matplotlib, in plate notation.
 
 White ellipses are latent, shaded ones observed; a double border means that the value is
-computed, not drawn; squares are factors and dots parameters. A rounded frame is a plate.
+computed, not drawn; squares are factors and dots parameters. A rounded frame is a plate. Dashed
+arrows lead to the guide's states from what these depend on.
 """
 
 __all__ = ["draw"]
@@ -14,7 +15,7 @@ import networkx as nx
 from ppgm.errors import missing
 from ppgm.graphs_cost import Box
 from ppgm.graphs_layout import Layout, arrange
-from ppgm.graphs_text import plate_label, visible
+from ppgm.graphs_text import guide_edges, plate_label, visible
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -57,6 +58,8 @@ def draw(graph: nx.DiGraph, ax: "Axes | None" = None) -> "Axes":
     patches = {n: _draw_node(ax, n, graph.nodes[n], layout.centres[n], scale) for n in graph}
     for parent, child in graph.edges:
         _draw_edge(ax, patches, parent, child, graph.nodes[child]["kind"], scale)
+    for parent, child in guide_edges(graph):
+        _draw_edge(ax, patches, parent, child, "guide", scale)
     return ax
 
 
@@ -166,10 +169,11 @@ def _draw_edge(
 ) -> None:
     from matplotlib.patches import FancyArrowPatch
 
-    ends = [p.get_center() for p in (patches[parent], patches[child])]
+    ends, guide = [p.get_center() for p in (patches[parent], patches[child])], kind == "guide"
     arrow = FancyArrowPatch(
         *ends, patchA=patches[parent], patchB=patches[child], shrinkA=0, shrinkB=0.6 * scale,
         arrowstyle="-" if kind == "factor" else "-|>", mutation_scale=13 * scale,
-        lw=1.2 * scale, color=INK, zorder=2, connectionstyle="arc3,rad=0",
+        lw=1.2 * scale, color=QUIET if guide else INK, zorder=2,
+        ls="--" if guide else "-", connectionstyle=f"arc3,rad={0.25 if guide else 0}",
     )  # fmt: skip
     ax.add_patch(arrow)

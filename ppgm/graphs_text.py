@@ -5,7 +5,7 @@ node can be in one box only, so where plates overlap without nesting, one of the
 parts, and its label says so.
 """
 
-__all__ = ["label", "plate_label", "to_dot", "to_mermaid", "to_text"]
+__all__ = ["guide_edges", "label", "plate_label", "to_dot", "to_mermaid", "to_text"]
 
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -65,11 +65,17 @@ def visible(name: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name)
 
 
+def guide_edges(graph: nx.DiGraph) -> list[tuple[str, str]]:
+    """Returns the pairs (parent, child) of the guide, if the graph has them."""
+    guide = graph.graph.get("guide")
+    return [] if guide is None else list(guide.edges)
+
+
 def to_text(graph: nx.DiGraph) -> str:
     """Returns the graph as lines of text: plates, then the sites with their children.
 
     Further parents stand behind a site's name (``╾``); ``...`` stands for children that were
-    shown before.
+    shown before. Lines at the end say what the guide's states depend on.
     """
     shown = nx.DiGraph()
     for node, facts in graph.nodes(data=True):
@@ -80,7 +86,12 @@ def to_text(graph: nx.DiGraph) -> str:
     shown.add_edges_from(graph.edges)
     head = " on ".join(filter(None, [graph.graph.get("name"), graph.graph.get("host")]))
     plates = [f"plate {plate_label(graph, plate)}" for plate in graph.graph["plates"]]
-    return "\n".join([*filter(None, [visible(head)]), *plates, *nx.generate_network_text(shown)])
+    parents: dict[str, list[str]] = {}
+    for parent, child in guide_edges(graph):
+        parents.setdefault(visible(child), []).append(visible(parent))
+    guide = [f"guide {child} given {', '.join(given)}" for child, given in parents.items()]
+    lines = [*filter(None, [visible(head)]), *plates, *nx.generate_network_text(shown), *guide]
+    return "\n".join(lines)
 
 
 def to_mermaid(graph: nx.DiGraph) -> str:
@@ -99,7 +110,8 @@ def to_mermaid(graph: nx.DiGraph) -> str:
 
     body = _body(graph, node, open_box, "end")
     edges = (f"    {ids[a]} {_arrow(graph, b, '-->', '---')} {ids[b]}" for a, b in graph.edges)
-    return "\n".join(["flowchart TD", *body, *edges, MERMAID_STYLES])
+    guide = (f"    {ids[a]} -.-> {ids[b]}" for a, b in guide_edges(graph))
+    return "\n".join(["flowchart TD", *body, *edges, *guide, MERMAID_STYLES])
 
 
 def to_dot(graph: nx.DiGraph) -> str:
@@ -124,7 +136,9 @@ def to_dot(graph: nx.DiGraph) -> str:
         for a, b in graph.edges
     )
     title = _dot(visible(graph.graph.get("name") or "model"))
-    return "\n".join([f'digraph "{title}" {{', *body, *edges, "}"])
+    dashed = "style=dashed, constraint=false"
+    guide = (f"    {ids[a]} -> {ids[b]} [{dashed}];" for a, b in guide_edges(graph))
+    return "\n".join([f'digraph "{title}" {{', *body, *edges, *guide, "}"])
 
 
 def _ids(graph: nx.DiGraph) -> dict[str, str]:
