@@ -46,6 +46,7 @@ _BUILT_IN = {
         "maf": "ppgm.models.maf:MAF",
         "nsf": "ppgm.models.spline_flow:NSF",
         "glow": "ppgm.models.glow:Glow",
+        "ffjord": "ppgm.models.ffjord:FFJORD",
     },
     "guides": {
         "gaussian": "ppgm.guides.gaussian:Gaussian",

@@ -4,6 +4,7 @@ __all__ = [
     "CVAE",
     "DKF",
     "DLGM",
+    "FFJORD",
     "HMM",
     "Autoencoder",
     "DenoisingAutoencoder",
@@ -44,6 +45,7 @@ from ppgm.models.density import normalised
 from ppgm.models.dkf import DKF
 from ppgm.models.dlgm import DLGM
 from ppgm.models.factor_analysis import FactorAnalysis
+from ppgm.models.ffjord import FFJORD
 from ppgm.models.generator import Generator
 from ppgm.models.glow import Glow
 from ppgm.models.hmm import HMM
