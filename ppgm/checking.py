@@ -26,6 +26,7 @@ from ppgm.arrays import as_arrays, check_finite
 from ppgm.errors import DataError, EstimatorError, ModelError, PpgmError
 from ppgm.influences import with_influences
 from ppgm.layouts import subsampled_plates, total_rows
+from ppgm.legality import check_legal
 from ppgm.programs import Program
 from ppgm.rows import row_count, row_names, take
 from ppgm.sites import SiteTable, check_match, tabulate
@@ -67,25 +68,34 @@ def bind(program: Program, source: Any, objective: Any) -> Bound:
     for part in source.all_batches():
         check_declared(program, part)
         check_support(table, part, program.declaration)
-    if objective.local:
-        table = with_influences(table, program, batch)
-    check_objective(program, table, objective, minibatch=source.steps_per_epoch > 1)
+    minibatch = source.steps_per_epoch > 1
+    table = check_objective(program, table, batch, objective, minibatch=minibatch)
     follow = bool(set(table.rows) & set(table.data_plates))
     return Bound(program, table, total_rows(table, source.rows), follow)
 
 
 def check_objective(
-    program: Program, table: SiteTable, objective: Any, *, minibatch: bool
-) -> None:
+    program: Program, table: SiteTable, data: Mapping[str, Any], objective: Any, *, minibatch: bool
+) -> SiteTable:
     """Checks that an objective can be right for a program.
 
     Args:
         program: The program.
-        table: Its sites, with their influences where the objective is `local`.
+        table: Its sites.
+        data: Its data, or a batch.
         objective: The objective.
         minibatch: Whether a step sees only some rows of the data.
+
+    Returns:
+        The sites, with their influences where the objective needs them.
     """
-    objective.check(table, subsampled_plates(table, minibatch=minibatch))
+
+    def influenced() -> SiteTable:
+        return with_influences(table, program, data)
+
+    seen = influenced() if objective.local and table.influences is None else table
+    check_legal(objective, seen, subsampled_plates(table, minibatch=minibatch), influenced)
+    return seen
 
 
 def checked_data(program: Program, data: Any) -> dict[str, Any]:

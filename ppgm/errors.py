@@ -41,7 +41,17 @@ class ModelError(PpgmError, ValueError):
 
 
 class EstimatorError(PpgmError, ValueError):
-    """An objective or method cannot be right for the sites of a program."""
+    """An objective or method cannot be right for the sites of a program.
+
+    Attributes:
+        fact: What is wrong.
+        use: Objectives and methods that may be right instead, as they are written; the message
+            ends with them.
+    """
+
+    def __init__(self, fact: str, use: Iterable[str] = ()) -> None:
+        self.fact, self.use = fact, tuple(use)
+        super().__init__(f"{fact}; use {', '.join(self.use)}" if self.use else fact)
 
 
 class StorageError(PpgmError, OSError):

@@ -2,18 +2,16 @@
 
 __all__ = ["Estimators", "Verdict", "estimators"]
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from ppgm import registry, tables
-from ppgm.arrays import as_arrays
-from ppgm.checking import check_program
+from ppgm.checking import check_objective, checked_data, checked_sites
 from ppgm.errors import ArgumentError, PpgmError
 from ppgm.fits import Fit
 from ppgm.inference.gradients import NAMES
 from ppgm.inference.objective import AbstractObjective
 from ppgm.influences import with_influences
-from ppgm.layouts import subsampled_plates
 from ppgm.programs import Program
 
 CROSSED = ("elbo", "iwae", "renyi", "cubo")
@@ -28,12 +26,20 @@ class Verdict(NamedTuple):
         objective: The objective with its usual options, None if it cannot be made without any.
         reason: Why it is not right for the program; its first line of documentation if it is.
         legal: Whether it is.
+        bias: What makes its expected gradient another than that of its bound; "" where it is
+            unbiased.
     """
 
     name: str
     objective: AbstractObjective | None
     reason: str
     legal: bool = False
+    bias: str = ""
+
+    @property
+    def unbiased(self) -> bool:
+        """Whether its expected gradient is that of its bound."""
+        return self.legal and not self.bias
 
 
 class Estimators(NamedTuple):
@@ -51,8 +57,16 @@ class Estimators(NamedTuple):
         return {v.name: v.objective for v in self.verdicts if v.legal and v.objective is not None}
 
     def __str__(self) -> str:
-        rows = [(v.name, "yes" if v.legal else "no", v.reason) for v in self.verdicts]
-        return tables.text(("objective", "legal", "why"), rows)
+        rows = [
+            (v.name, "yes" if v.legal else "no", _gradient(v), v.reason) for v in self.verdicts
+        ]
+        return tables.text(("objective", "legal", "gradient", "why"), rows)
+
+
+def _gradient(verdict: Verdict) -> str:
+    if not verdict.legal:
+        return ""
+    return f"biased: {verdict.bias}" if verdict.bias else "unbiased"
 
 
 def estimators(
@@ -67,6 +81,7 @@ def estimators(
 
     Raises:
         ArgumentError: If `program` is neither.
+        DataError: As `ppgm.fit`.
         ModelError: If guide and model do not match.
     """
     program = program.program if isinstance(program, Fit) else program
@@ -75,12 +90,14 @@ def estimators(
             "estimators needs a program, as ppgm.program(declaration, host=...) makes them, or a "
             f"Fit, not {type(program).__name__}"
         )
-    data = as_arrays(data)
-    table = program.sites(data)
-    check_program(table)
-    table = with_influences(table, program, data)
-    subsampled = subsampled_plates(table, minibatch=minibatch)
-    return Estimators(tuple(_verdict(*row, table, subsampled) for row in _candidates()))
+    data = checked_data(program, data)
+    table = with_influences(checked_sites(program, data), program, data)
+
+    def check(objective: AbstractObjective) -> None:
+        check_objective(program, table, data, objective, minibatch=minibatch)
+        objective.nets(table)
+
+    return Estimators(tuple(_verdict(*row, check) for row in _candidates()))
 
 
 def _candidates() -> Iterator[tuple[str, str, Any]]:
@@ -102,7 +119,9 @@ def _maker(name: str, options: dict[str, Any]) -> Any:
     return lambda: registry.get("objectives", name)(**options)
 
 
-def _verdict(name: str, summary: str, make: Any, table: Any, subsampled: Any) -> Verdict:
+def _verdict(
+    name: str, summary: str, make: Any, check: Callable[[AbstractObjective], None]
+) -> Verdict:
     try:
         objective = make()
     except TypeError as error:  # a part of another distribution that has fields without defaults
@@ -110,8 +129,7 @@ def _verdict(name: str, summary: str, make: Any, table: Any, subsampled: Any) ->
     except PpgmError as error:
         return Verdict(name, None, reason=str(error))
     try:
-        objective.check(table, subsampled)
-        objective.nets(table)
+        check(objective)
     except PpgmError as error:
         return Verdict(name, objective, reason=str(error))
-    return Verdict(name, objective, reason=summary, legal=True)
+    return Verdict(name, objective, reason=summary, legal=True, bias=objective.bias)

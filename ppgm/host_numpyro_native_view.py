@@ -17,6 +17,7 @@ from ppgm.host_numpyro_runner import NumpyroRunner
 from ppgm.inference.objective import AbstractObjective
 from ppgm.influences import Reach
 from ppgm.layouts import make_layout, subsampled_plates, total_rows
+from ppgm.legality import check_legal
 from ppgm.programs import Program
 from ppgm.sites import SiteTable
 from ppgm.views import View
@@ -91,5 +92,5 @@ def open_program(
         table = reach.add(
             table, program, arguments, lambda: relations_in_use(program, params, args, data)
         )
-    objective.check(table, subsampled_plates(table, minibatch=False))
+    check_legal(objective, table, subsampled_plates(table, minibatch=False))
     return Opened(objective, program, params, args, data, table, dims, {})

@@ -21,6 +21,7 @@ from ppgm.inference.native import check_native, keeps, place_of
 from ppgm.inference.objective import AbstractObjective
 from ppgm.influences import Reach
 from ppgm.layouts import make_layout, subsampled_plates, total_rows
+from ppgm.legality import check_legal
 from ppgm.programs import Program
 from ppgm.sites import SiteTable
 from ppgm.views import View
@@ -93,7 +94,7 @@ class PyroLoss(ELBO):
             arguments = dict(enumerate(runner.args)) | data
             find = lambda: relations_in_use(program, runner.args, data)  # noqa: E731
             table = self._reach.add(table, program, arguments, find)
-        self.objective.check(table, subsampled_plates(table, minibatch=False))
+        check_legal(self.objective, table, subsampled_plates(table, minibatch=False))
         return table
 
     def _get_trace(self, model: Any, guide: Any, args: Any, kwargs: Any) -> tuple[Any, Any]:

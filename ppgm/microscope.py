@@ -108,7 +108,7 @@ def gradients(
     for case in asked:
         for objective in (case.objective, case.reference):
             if objective is not None:
-                check_objective(source, table, objective, minibatch=False)
+                check_objective(source, table, arrays, objective, minibatch=False)
                 _check_nets(objective, table, fitted)
 
     params = dict(fitted.params) if fitted else hosts.load(source.host).initial(source, arrays)

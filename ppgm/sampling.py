@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ppgm import host as hosts
+from ppgm.checking import checked_data
 from ppgm.errors import ArgumentError
 from ppgm.failures import explained
 from ppgm.fits import Fit
@@ -39,9 +40,14 @@ def sample(
     Returns:
         By site, latent ones included: ``(n, *event)``; of a program of your own
         ``(n, *batch, *event)``.
+
+    Raises:
+        ArgumentError: For fewer than one row, or without data that are needed.
+        DataError: As `ppgm.fit`.
     """
     if n < 1:
         raise ArgumentError(f"n must be at least 1, not {n}")
+    data = None if data is None else checked_data(fit.program, data)
     program, host = fit.program, hosts.load(fit.program.host)
     if program.declaration is None:
         if data is None:

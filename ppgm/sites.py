@@ -18,7 +18,7 @@ __all__ = [
 ]
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -116,6 +116,7 @@ class SiteTable(NamedTuple):
             can change; None unless `ppgm.influences` found them.
         exact: Whether the density of the data is that of the observed sites: there are no
             latents, and the model does not see what it observes.
+        data: Names of the data; None where they are not known.
     """
 
     model: tuple[Site, ...]
@@ -126,6 +127,7 @@ class SiteTable(NamedTuple):
     has_guide: bool
     influences: dict[str, frozenset[tuple[str, str]]] | None = None
     exact: bool = False
+    data: tuple[str, ...] | None = None
 
     def select(self, side: str, *kinds: str) -> tuple[Site, ...]:
         """Returns the sites of one side ("model" or "guide") that are of one of the kinds."""
@@ -163,7 +165,7 @@ def seen_batch(
 def tabulate(
     model: Mapping[str, Record],
     guide: Mapping[str, Record] | None,
-    data: Iterable[str],
+    data: Mapping[str, Any] | Iterable[str],
     rows: int | None,
 ) -> SiteTable:
     """Builds the table from the records of both sides.
@@ -171,9 +173,11 @@ def tabulate(
     Args:
         model: Records of the model by name.
         guide: Records of the guide by name, or None.
-        data: Names of the data, to tell an implicit site from a deterministic one.
+        data: The data, or their names, to tell an implicit site from a deterministic one.
         rows: Number of data rows, or None.
     """
+    given = data.items() if isinstance(data, Mapping) else ((n, n) for n in data)
+    names = tuple(name for name, value in given if value is not None)
     data = set(data)
     # with `obs_mask` a host observes part of a site, and names the whole of it as a value
     data = data - {n for n in data if f"{n}_observed" in model}
@@ -183,7 +187,8 @@ def tabulate(
     plates = {p.name: p for r in records for p in r.plates}
     common = _common([r.plates for r in records if r.type in DENSITIES])
     sized = tuple(n for n, p in plates.items() if rows is not None and p.size == rows)
-    return SiteTable(tuple(sides), tuple(inner), plates, common, sized, guide is not None)
+    table = SiteTable(tuple(sides), tuple(inner), plates, common, sized, guide is not None)
+    return table._replace(data=names)
 
 
 def is_exact(table: SiteTable, needed: Iterable[str]) -> bool:

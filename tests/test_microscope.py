@@ -432,45 +432,6 @@ def test_networks_of_another_shape_than_the_fits_are_refused(host: str) -> None:
         ppgm.gradients(fit, BITS, [NVIL(hidden=(4,))])
 
 
-# The table.
-
-
-def test_legality_is_read_from_sites_and_graph(host: str) -> None:
-    deep = ppgm.estimators(ppgm.program(SBN(5, (4, 3)), host=host), BITS)
-    flat = ppgm.estimators(ppgm.program(SBN(5, (4,)), host=host), BITS)
-    real = ppgm.estimators(
-        ppgm.program(VAE(5, 2, hidden=(4,), likelihood=Gaussian(0.5)), host=host), REAL
-    )
-    assert {"elbo", "vimco", "rloo", "nvil", "rws", "wake-sleep", "tvo", "enumerate"} <= set(
-        deep.legal
-    )
-    assert "disarm" in flat.legal
-    assert "disarm" not in deep.legal
-    assert {"stl", "dreg", "iwae, dreg", "elbo, stl", "rws"} <= set(real.legal)
-    assert not {"enumerate", "nvil", "disarm"} & set(real.legal)
-    reasons = {v.name: v.reason for v in deep.verdicts}
-    assert "'h2' of the guide is drawn given site 'h1'" in reasons["disarm"]
-    assert "'h1' is Bernoulli" in reasons["iwae, dreg"]
-    assert str(deep).splitlines()[0].split() == ["objective", "legal", "why"]
-
-
-def test_every_legal_objective_takes_a_step(host: str) -> None:
-    """What the table calls legal trains; what it calls illegal is refused with the same words."""
-    run = ppgm.program(SBN(5, (3,)), host=host)
-    table = ppgm.estimators(run, BITS)
-    chosen: dict[str, Any] = {
-        n: o for n, o in table.legal.items() if "," not in n or n.startswith("elbo")
-    }
-    for name, objective in chosen.items():
-        fit = ppgm.fit(run, BITS, objective, steps=1, progress=False)
-        assert all(np.isfinite(v).all() for v in fit.params.values()), name
-    for verdict in table.verdicts:
-        if verdict.objective is not None and not verdict.legal:
-            with pytest.raises(EstimatorError) as error:
-                ppgm.fit(run, BITS, verdict.objective, steps=1, progress=False)
-            assert str(error.value) == verdict.reason
-
-
 def test_commands(tmp_path: Any) -> None:
     host = "numpyro"
     pytest.importorskip(host)

@@ -51,6 +51,11 @@ class ContrastiveDivergence(AbstractObjective):
         """The model alone."""
         return (Player("program", ("model",)),)
 
+    @property
+    def bias(self) -> str:
+        """The ends of chains are not yet draws of the model."""
+        return "short chains"
+
     def check(self, table: SiteTable, subsampled: tuple[str, ...] = ()) -> None:
         """Checks that the model scores the site and has no latents left to sum over."""
         names = [s.name for s in table.select("model", "observed")]
@@ -58,6 +63,11 @@ class ContrastiveDivergence(AbstractObjective):
             raise EstimatorError(
                 f"ContrastiveDivergence(on='{self.on}') needs an observed site of that name; the "
                 f"model observes {names}"
+            )
+        if table.data is not None and self.on not in table.data:
+            raise EstimatorError(
+                f"ContrastiveDivergence(on='{self.on}') starts its chains at data['{self.on}'], "
+                f"and the data have {sorted(table.data)}: give them the site's name"
             )
         for site in table.select("model", "latent"):
             raise EstimatorError(

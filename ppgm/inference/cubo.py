@@ -83,7 +83,8 @@ class CUBO(AbstractFamily):
             if site.name in mine:
                 raise EstimatorError(
                     f"parameter '{site.name}' is the guide's and the model's: CUBO is lowered, "
-                    "and would train the model to lower its evidence; use ELBO, IWAE or RWS"
+                    "and would train the model to lower its evidence",
+                    use=("ELBO", "IWAE", "RWS"),
                 )
         if any(s.name not in self.enumerate for s in table.select("guide", "latent")):
             self._check_particles(EstimatorError)

@@ -86,7 +86,8 @@ class Antithetic(AbstractGradient):
             if site.distribution != "Bernoulli":
                 raise EstimatorError(
                     f"site '{site.name}' is {site.distribution}: {of.title} is for Bernoulli "
-                    "sites; use VIMCO, RLOO, NVIL"
+                    "sites",
+                    use=("VIMCO", "RLOO", "NVIL"),
                 )
         latent = table.select("guide", "latent")
         if table.influences is None and len(latent) > 1:
@@ -101,14 +102,15 @@ class Antithetic(AbstractGradient):
             if below:
                 raise EstimatorError(
                     f"site '{below[0]}' of the guide is drawn given site '{site.name}': "
-                    f"{of.title} flips all bits together, so none may depend on another draw; use "
-                    "VIMCO, RLOO, NVIL"
+                    f"{of.title} flips all bits together, so none may depend on another draw",
+                    use=("VIMCO", "RLOO", "NVIL"),
                 )
         if of.order != 1 or of.particles % 2 or of.enumerate:
             raise EstimatorError(
                 f"{of.title} is for the ELBO with an even number of draws and none enumerated, "
                 f"not for particles={of.particles}, enumerate={of.enumerate} of a bound of order "
-                f"{of.order:g}: use ELBO(particles=2), or VIMCO"
+                f"{of.order:g}",
+                use=("DisARM(particles=2)", "VIMCO", "ELBO"),
             )
 
     @property

@@ -57,7 +57,8 @@ class Enumerate(AbstractBound):
             found = {s.name: s.distribution for s in table.select("guide", "latent")}
             raise EstimatorError(
                 f"no site of the guide has at most 4096 values: Enumerate has nothing to sum "
-                f"over; its sites are {found}: use ELBO, IWAE, VIMCO"
+                f"over; its sites are {found}",
+                use=("ELBO", "IWAE", "VIMCO"),
             )
         ELBO(self.particles, enumerate=_finite(table)).check(table, subsampled)
 

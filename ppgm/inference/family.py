@@ -123,6 +123,11 @@ class AbstractFamily(AbstractMultiSample):
         return self.estimator.stateful
 
     @property
+    def bias(self) -> str:
+        """What the estimator's bias comes from."""
+        return self.estimator.bias(self)
+
+    @property
     def scheduled(self) -> bool:
         """Whether the weight of the divergence, or the estimator, follows the step."""
         return super().scheduled or self.estimator.scheduled

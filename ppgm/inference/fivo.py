@@ -74,6 +74,11 @@ class FIVO(AbstractMultiSample):
                 "data beside it; use IWAE"
             )
 
+    @property
+    def bias(self) -> str:
+        """The score of the ancestors is left out where there are any."""
+        return "ancestors without a score" if self.threshold else ""
+
     def rows(self, weights: Weights) -> Array:
         """Returns minus the bound of whole paths, which were not resampled, by row."""
         return -bound(weights.log_p - weights.log_q, 0.0, self.particles)

@@ -79,15 +79,21 @@ class GAN(AbstractObjective):
                 raise EstimatorError(
                     f"GAN(on={self.on}) needs the model to make '{name}'; it makes {sorted(sites)}"
                 )
+            if table.data is not None and name not in table.data:
+                raise EstimatorError(
+                    f"GAN(on={self.on}) shows the critic data['{name}'], and the data have "
+                    f"{sorted(table.data)}: give them the site's name"
+                )
             if sites[name].kind == "observed" and not sites[name].reparameterised:
                 raise EstimatorError(
                     f"site '{name}' is {sites[name].distribution}: GAN needs draws that are "
-                    "differentiable in the parameters; use ELBO, IWAE or VIMCO"
+                    "differentiable in the parameters",
+                    use=("ELBO", "IWAE", "VIMCO"),
                 )
         for site in table.select("model", "factor"):
             raise EstimatorError(
-                f"factor '{site.name}' leaves the model without draws: GAN needs them; use "
-                "ContrastiveDivergence"
+                f"factor '{site.name}' leaves the model without draws: GAN needs them",
+                use=("ContrastiveDivergence",),
             )
 
     def __call__(self, view: View, player: str) -> Array:

@@ -120,6 +120,10 @@ class AbstractGradient(ABC):
             EstimatorError: Names the site, the reason, and what to use instead.
         """
 
+    def bias(self, of: AnyBound) -> str:
+        """Returns what makes its mean another gradient than the bound's, in words, or ""."""
+        return ""
+
     def nets(self, table: SiteTable) -> Mapping[str, Any]:
         """Returns the specs of the networks that the estimator owns."""
         return {}

@@ -64,6 +64,10 @@ class Gumbel(AbstractGradient):
         """Returns the bound of the relaxed draws per row, ``(*rows)``."""
         return bound(weights.log_p - weights.log_q, alpha, particles, weights.log_mass)
 
+    def bias(self, of: AnyBound) -> str:
+        """Returns that draws, or their derivatives, are those of other variables."""
+        return "relaxed derivatives" if self.hard else "relaxed draws"
+
     def check(self, table: SiteTable, of: AnyBound) -> None:
         """Checks that every draw is reparameterised or can be relaxed."""
         if all(s.reparameterised for s in table.select("guide", "latent")):
@@ -75,8 +79,8 @@ class Gumbel(AbstractGradient):
             if not site.reparameterised and site.distribution not in RELAXABLE:
                 raise EstimatorError(
                     f"site '{site.name}' is {site.distribution}: only {' and '.join(RELAXABLE)} "
-                    f"can be relaxed by {of.title}; write it as OneHotCategorical, or use VIMCO, "
-                    "RLOO, NVIL"
+                    f"can be relaxed by {of.title}; write it as OneHotCategorical",
+                    use=("VIMCO", "RLOO", "NVIL"),
                 )
 
     @property

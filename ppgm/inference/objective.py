@@ -93,6 +93,11 @@ class AbstractObjective(ABC):
         """Whether its loss has a gradient in parameters that are not to follow it."""
         return False
 
+    @property
+    def bias(self) -> str:
+        """What makes its expected gradient another than its bound's, in words; "" for nothing."""
+        return ""
+
     def native(self, host: str) -> Any:
         """Returns this objective as a drop-in ``loss`` for the host's own ``SVI``.
 
@@ -142,13 +147,14 @@ class AbstractBound(AbstractObjective):
         for site in table.select("model", "implicit"):
             raise EstimatorError(
                 f"site '{site.name}' has no density (it is a deterministic function of noise): "
-                f"{name} needs one; use GAN"
+                f"{name} needs one",
+                use=("GAN",),
             )
         if not table.has_guide and not table.exact:
             raise EstimatorError(
                 f"the program has no guide: {name} needs one, unless there are no latents and the "
-                "model runs without its data (arguments with the default None); give a guide, or "
-                "use GAN, ContrastiveDivergence or NUTS"
+                "model runs without its data (arguments with the default None); give a guide",
+                use=("GAN", "ContrastiveDivergence", *_sampler(table)),
             )
 
 
@@ -166,7 +172,8 @@ class AbstractMultiSample(AbstractBound):
             raise EstimatorError(
                 f"sites {outside} lie outside plate '{beyond[0]}', so that "
                 f"{type(self).__name__}'s logarithm is over all its data at once and a subsample "
-                "would bias it: use ELBO, or train on the full data (batch_size=None)"
+                "would bias it: train on the full data (batch_size=None)",
+                use=("ELBO",),
             )
 
 
@@ -228,6 +235,11 @@ class Sum(AbstractObjective):
         return any(term.confined for _, term in self.terms)
 
     @property
+    def bias(self) -> str:
+        """The biases of all terms, in words."""
+        return "; ".join(dict.fromkeys(term.bias for _, term in self.terms if term.bias))
+
+    @property
     def stateful(self) -> bool:
         """Whether a term owns networks or state."""
         return any(term.stateful for _, term in self.terms)
@@ -265,6 +277,12 @@ class Sum(AbstractObjective):
             view.state = {**view.state, **{f"{i}/{k}": v for k, v in part.state.items()}}
             view.metrics.update(_merge(view.metrics, part.metrics, i))
         return total
+
+
+def _sampler(table: SiteTable) -> tuple[str, ...]:
+    """Returns the method that needs no guide, where it can move the latents."""
+    latent = table.select("model", "latent")
+    return ("NUTS",) if latent and not any(s.discrete for s in latent) else ()
 
 
 def _merge(seen: dict[str, Array], new: dict[str, Array], index: int) -> dict[str, Array]:

@@ -54,7 +54,8 @@ class Reconstruction(AbstractObjective):
         if table.has_guide:
             raise EstimatorError(
                 "Reconstruction does not run the program's guide, and would draw latents from "
-                "the prior: use ELBO"
+                "the prior",
+                use=("ELBO",),
             )
 
     def __call__(self, view: View, player: str) -> Array:

@@ -23,6 +23,7 @@ References:
 
 __all__ = ["RWS", "WakeSleep", "wake_rows"]
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from math import log, log1p
 
@@ -35,6 +36,9 @@ from ppgm.ops import Array, ops_of
 from ppgm.sites import SiteTable
 from ppgm.terms import Ask, Weights
 from ppgm.views import View
+
+ASLEEP = "dreams for data in the guide"
+"""The bias of a sleep phase as a gradient of the bound."""
 
 
 @dataclass(frozen=True)
@@ -79,11 +83,18 @@ class RWS(AbstractMultiSample):
         value = super().__call__(view, player)
         return value + self.sleep * asleep(view) if self.sleep else value
 
+    @property
+    def bias(self) -> str:
+        """The guide's gradient is that of another divergence, and of one by ratios of means."""
+        return "normalised weights in the guide" if self.wake else ASLEEP
+
     def check(self, table: SiteTable, subsampled: tuple[str, ...] = ()) -> None:
         """Checks that weights are per datum, and that the model can be drawn from."""
         super().check(table, subsampled)
         if self.sleep or self.defensive:
             check_dreams(table, "RWS")
+        if self.sleep:
+            check_shown(table, table.data)
 
 
 @dataclass(frozen=True)
@@ -112,10 +123,16 @@ class WakeSleep(AbstractBound):
         """Returns minus the ELBO per datum, with the gradients of both phases."""
         return super().__call__(view, player) + asleep(view)
 
+    @property
+    def bias(self) -> str:
+        """The guide's gradient is that of another divergence."""
+        return ASLEEP
+
     def check(self, table: SiteTable, subsampled: tuple[str, ...] = ()) -> None:
         """Checks that the model can be drawn from."""
         super().check(table, subsampled)
         check_dreams(table, "WakeSleep")
+        check_shown(table, table.data)
 
 
 def wake_rows(log_w: Array, weights: Weights, wake: float) -> Array:
@@ -137,13 +154,7 @@ def wake_rows(log_w: Array, weights: Weights, wake: float) -> Array:
 def asleep(view: View) -> Array:
     """Is zero; its gradient is minus that of log q at a draw of the model, per datum."""
     stop = view.ops.stop_gradient
-    for site in view.table.select("model", "observed"):
-        if site.name not in view.data:
-            raise EstimatorError(
-                f"the data call observed site '{site.name}' by another name ({sorted(view.data)}):"
-                " the sleep phase cannot show the guide a dream of it; name the argument "
-                f"'{site.name}'"
-            )
+    check_shown(view.table, view.data)
     dream = {name: stop(value) for name, value in view.dream().values.items()}
     log_q = view.log_guide(dream)
     return view.mean(stop(log_q) - log_q)
@@ -169,6 +180,27 @@ def defended(view: View, ask: Ask, share: float) -> Weights:
     return weights._replace(log_q_stopped=stop(mixture))
 
 
+def check_shown(table: SiteTable, names: Collection[str] | None) -> None:
+    """Checks that the guide can be shown a dream of every observed site in place of the data.
+
+    Args:
+        table: The program's sites.
+        names: Names of the data; None where they are not known.
+
+    Raises:
+        EstimatorError: Names the first site that the data call by another name.
+    """
+    if names is None:
+        return
+    for site in table.select("model", "observed"):
+        if site.name not in names:
+            raise EstimatorError(
+                f"the data call observed site '{site.name}' by another name ({sorted(names)}):"
+                " the sleep phase cannot show the guide a dream of it; name the argument "
+                f"'{site.name}'"
+            )
+
+
 def check_dreams(table: SiteTable, name: str) -> None:
     """Checks that the model is all draws, and that there is a guide.
 
@@ -183,10 +215,12 @@ def check_dreams(table: SiteTable, name: str) -> None:
     for site in table.select("model", "factor"):
         raise EstimatorError(
             f"factor '{site.name}' leaves the model without draws: {name}'s sleep phase and "
-            "defensive draws need them; use RWS(sleep=0, defensive=0)"
+            "defensive draws need them",
+            use=("RWS(sleep=0, defensive=0)",),
         )
     if not table.rows:
         raise EstimatorError(
             f"{name} draws data from the model row by row, and the program has latents outside "
-            "its rows: use ELBO"
+            "its rows",
+            use=("ELBO",),
         )

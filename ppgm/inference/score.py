@@ -129,6 +129,10 @@ class Score(AbstractGradient):
         outputs = len(self._scored(table)) if self._splits(table) else 1
         return {NET: MLP(inputs, tuple(self.hidden), outputs)}
 
+    def bias(self, of: AnyBound) -> str:
+        """Returns that signals are rescaled."""
+        return "signals divided by their deviation" if self.normalise else ""
+
     def check(self, table: SiteTable, of: AnyBound) -> None:
         """Checks that a baseline has rows of its own, and data to look at."""
         if not self._scored(table):

@@ -13,7 +13,7 @@ References:
 
 __all__ = ["Classification", "SemiSupervised", "classification_rows"]
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -92,16 +92,13 @@ class Classification(AbstractObjective):
                 f"site '{name}' of the guide has shape {shape}: expected the {site.enumerable} "
                 f"logits of '{self.on}' for each row, {(*site.batch_shape, site.enumerable)}"
             )
+        if table.data is not None:
+            _check_labels(self.on, table.data)
 
     def __call__(self, view: View, player: str) -> Array:
         """Returns the cross-entropy per datum."""
-        labels = view.data.get(self.on)
-        if labels is None:
-            raise DataError(
-                f"the data have no labels '{self.on}': give data['{self.on}'], with the marker "
-                "of a missing label where there is none"
-            )
-        rows = classification_rows(_logits(view, self.on + SUFFIX), labels)
+        _check_labels(self.on, [n for n, value in view.data.items() if value is not None])
+        rows = classification_rows(_logits(view, self.on + SUFFIX), view.data[self.on])
         loss = view.mean(rows)
         view.record("classification", loss)
         return loss
@@ -168,6 +165,11 @@ class SemiSupervised(AbstractObjective):
         """Whether the bound needs to know what each draw can influence."""
         return self.terms.local
 
+    @property
+    def bias(self) -> str:
+        """That of the bound's gradient."""
+        return self.terms.bias
+
     def native(self, host: str) -> Any:
         """Returns this objective as a drop-in ``loss`` for the host's own ``SVI``."""
         return load(host).native(self.terms)
@@ -187,6 +189,14 @@ def classification_rows(logits: Array, labels: Array) -> Array:
     ops = ops_of(logits)
     at_label = ops.float(labels[..., None] == ops.np.arange(logits.shape[-1]))
     return -(at_label * ops.log_softmax(logits, -1)).sum(-1)
+
+
+def _check_labels(name: str, names: Collection[str]) -> None:
+    if name not in names:
+        raise DataError(
+            f"the data have no labels '{name}': give data['{name}'], with the marker of a missing "
+            "label where there is none"
+        )
 
 
 def _logits(view: View, name: str) -> Array:

@@ -40,6 +40,11 @@ class StickTheLanding(AbstractGradient):
         log_w = weights.log_p - weights.log_q_stopped
         return bound(log_w, alpha, particles, weights.log_mass)
 
+    def bias(self, of: AnyBound) -> str:
+        """Returns that what is left out has mean zero outside a logarithm only."""
+        inside = of.order != 1 and (of.particles > 1 or bool(of.enumerate))
+        return "score left out inside a logarithm" if inside else ""
+
     def check(self, table: SiteTable, of: AnyBound) -> None:
         """Checks that every draw is reparameterised."""
         check_reparameterised(table, of.title)
@@ -66,8 +71,8 @@ def check_reparameterised(table: SiteTable, name: str, but: tuple[str, ...] = ()
     """Raises `EstimatorError` for the first site of the guide that is not reparameterised."""
     for site in table.select("guide", "latent", "auxiliary"):
         if not site.reparameterised and site.name not in but:
-            exact = f", or ELBO(enumerate=('{site.name}',))" if site.enumerable else ""
+            exact = (f"ELBO(enumerate=('{site.name}',))",) if site.enumerable else ()
             raise EstimatorError(
-                f"site '{site.name}' is {site.distribution}: {name} needs reparameterised sites; "
-                f"use VIMCO, RLOO, NVIL, RWS, IWAE, Renyi, ELBO{exact}"
+                f"site '{site.name}' is {site.distribution}: {name} needs reparameterised sites",
+                use=("VIMCO", "RLOO", "NVIL", "RWS", "IWAE", "Renyi", "ELBO", *exact),
             )

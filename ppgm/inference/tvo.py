@@ -59,6 +59,11 @@ class ThermodynamicELBO(AbstractMultiSample):
                 )
 
     @property
+    def bias(self) -> str:
+        """Means under a temperature are ratios of means over draws."""
+        return "normalised weights"
+
+    @property
     def temperatures(self) -> tuple[float, ...]:
         """All temperatures from 0 to 1."""
         if self.betas is not None:

@@ -37,4 +37,7 @@ MICROSCOPE = (
     Mutant("a reference without draws of its own", "M11", "ppgm/microscope.py",
            "reference_draws, seed + 1", "draws, seed",
            _tests("microscope", "an_exact_reference_is_evaluated_a_few_times")),
+    Mutant("biased gradient called unbiased", "M17", "ppgm/inference/stl.py",
+           'return "score left out inside a logarithm" if inside else ""', 'return ""',
+           _tests("estimator_table", "biased_estimators_are_called_so")),
 )  # fmt: skip
