@@ -18,6 +18,7 @@ from ppgm.guides import (
     Mixture,
     Planar,
     Radial,
+    Spline,
     Sylvester,
 )
 from ppgm.guides import Gaussian as Diagonal
@@ -43,6 +44,8 @@ FAMILIES: dict[str, Any] = {
     "iaf": IAF(2, (5,)),
     "iaf, affine": IAF(3, (), 0, "affine"),
     "coupling": Coupling(3, (5,)),
+    "spline": Spline(3, 4, 3.0, hidden=(5,)),
+    "spline, autoregressive": Spline(2, 4, 3.0, "autoregressive", (5,)),
     "mixture": Mixture(3),
 }
 PUSHED = [name for name in FAMILIES if name != "mixture"]
@@ -83,7 +86,7 @@ def large(spec: Any) -> dict[str, np.ndarray]:
 
 
 def medium(spec: Any) -> dict[str, np.ndarray]:
-    """Scales that are linear in what comes before make tails too long for a grid."""
+    """For a grid: linear scales have tails that are too long, splines ridges that are too thin."""
     return {n: 0.15 * v for n, v in large(spec).items()}
 
 
@@ -112,7 +115,8 @@ def test_densities_of_the_plane_integrate_to_one(family: str, rng: np.random.Gen
     pytest.importorskip("torch")
     axis = np.linspace(-12, 12, 250)
     grid = np.stack(np.meshgrid(axis, axis, indexing="ij"), -1).reshape(-1, 2)
-    library = Library("pyro", medium if family == "iaf, affine" else large)
+    weights = medium if family.startswith(("iaf, affine", "spline")) else large
+    library = Library("pyro", weights)
     q = FAMILIES[family](library, library.ops.float(far(family, rng, latent=2)), 2)
     density = np.exp(numbers(q.log_prob(library.ops.float(grid))))
     assert density.sum() * (axis[1] - axis[0]) ** 2 == pytest.approx(1, abs=1e-4)
