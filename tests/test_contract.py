@@ -56,6 +56,7 @@ from ppgm.inference import (
 from ppgm.inference.objective import AbstractBound, AbstractObjective
 from ppgm.models import (
     CVAE,
+    DKF,
     DLGM,
     FFJORD,
     HMM,
@@ -97,6 +98,13 @@ BITS = (RNG.random((3, 4)) < 0.5).astype(float)
 LABELS = np.array([1, -1, 1])
 PIXELS = RNG.normal(size=(3, 16))
 
+SEQUENCES = {
+    "x": (RNG.random((3, 4, 3)) < 0.5).astype(float),
+    "lengths": np.array([4, 2, 3]),
+    "mask": np.array([[1, 1, 0, 1], [1, 1, 1, 1], [0, 1, 1, 1]]),
+    "u": RNG.normal(size=(3, 4, 1)),
+}
+
 
 @dataclass(frozen=True)
 class Common:
@@ -130,6 +138,7 @@ BUILT_IN: dict[str, Any] = {
     "linear-gaussian-ssm": (LinearGaussianSSM(2, 2), {"x": REAL.reshape(3, 2, 2)}),
     "hmm": (HMM(2, 3), {"x": BITS.reshape(3, 2, 2)}),
     "dlgm": (DLGM(4, (2, 2), (3,), structure="top-down"), {"x": BITS}),
+    "dkf": (DKF(3, 2, hidden=(8,), emitter=(8,), rnn=3, inputs=1), SEQUENCES),
     "cvae": (CVAE(4, 2, 2, (3,), baseline=True), {"x": BITS, "c": REAL[:, :2]}),
     "conditional-net": (ConditionalNet(4, 2, (3,)), {"x": BITS, "c": REAL[:, :2]}),
     "sbn": (SBN(4, (3, 2)), {"x": BITS}),
@@ -191,7 +200,8 @@ SLOW = (
     "elbo, enumerated", "iwae", "rws", "disarm", "classification", "nvil", "semi-supervised",
     "m1m2", "denoising-autoencoder", "vamp-vae", "conditional-sbn", "linear-gaussian-ssm",
     "nice", "maf", "nsf", "glow", "ffjord",
-    "auto-guided", *(f"vae, {name}" for name in FLOWS if name != "iaf"),
+    "dkf", "auto-guided",
+    *(f"vae, {name}" for name in FLOWS if name != "iaf"),
 )  # fmt: skip
 
 
