@@ -350,6 +350,21 @@ def test_paths_are_draws_of_the_posterior(host: str, rng: np.random.Generator) -
     assert drawn.sample_stats["lp"].shape == (1, 4_000, N)
 
 
+def test_paths_follow_the_transition(rng: np.random.Generator) -> None:
+    """Without noise in it a state is a function of the one before on its own path alone."""
+    pytest.importorskip("pyro")
+    data = sequences(rng)
+    fit, params = trained(LinearGaussianSSM(D, L), "pyro", data, rng)
+    still = params | {"transition_scale": np.full(L, 1e-12)}
+    method = ParticleFilter(8, threshold=2.0)
+    found = method.filter(fit._replace(params=still), data, keep=True)
+    assert found.states is not None
+    alive = np.arange(1, T) < data["lengths"][:, None]
+    for paths, same in ((found.paths()[0], True), (found.states, False)):
+        after = paths[:, :, :-1] @ params["transition"].T + params["drift"]
+        assert np.allclose(paths[:, :, 1:][:, alive], after[:, alive], atol=TOLERANCE) == same
+
+
 def test_rows_in_chunks_have_the_answers_of_their_own(
     monkeypatch: pytest.MonkeyPatch, rng: np.random.Generator
 ) -> None:

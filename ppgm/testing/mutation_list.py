@@ -5,11 +5,13 @@ is noticed rather than making the mutant a blank.
 """
 
 from ppgm.testing.mutation_chains import CHAINS as SEQUENCES
+from ppgm.testing.mutation_densities import DENSITIES
 from ppgm.testing.mutation_flows import FLOWS
 from ppgm.testing.mutation_gradients import GRADIENTS
 from ppgm.testing.mutation_kinds import KINDS, Mutant
 from ppgm.testing.mutation_kinds import tests_of as _tests
 from ppgm.testing.mutation_microscope import MICROSCOPE
+from ppgm.testing.mutation_states import STATES
 
 __all__ = ["KINDS", "MUTANTS", "Mutant"]
 
@@ -362,5 +364,7 @@ MUTANTS = (
     + BELIEF_NETS
     + MICROSCOPE
     + FLOWS
+    + DENSITIES
     + SEQUENCES
+    + STATES
 )
