@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ppgm import tables
-from ppgm.cli_values import assignments, build
+from ppgm.cli_values import build_word
 from ppgm.errors import ArgumentError
 
 if TYPE_CHECKING:
@@ -43,7 +43,10 @@ def estimators(run: str, rows: int, data: str | None, minibatch: bool) -> None: 
     "--objective", "texts", multiple=True, required=True, metavar="NAME[:FIELD=VALUE,...]",
     help="What to measure, such as iwae:particles=10,gradient=dreg; may be repeated.",
 )  # fmt: skip
-@click.option("--reference", metavar="NAME[:FIELD=VALUE,...]", help="The right gradient.")
+@click.option(
+    "--reference", "references", multiple=True, metavar="NAME[:FIELD=VALUE,...]",
+    help="The right gradient, for objectives of the same bound; may be repeated.",
+)  # fmt: skip
 @click.option("--draws", type=click.IntRange(min=2), default=200, show_default=True)
 @_ROWS
 @_DATA
@@ -52,7 +55,7 @@ def estimators(run: str, rows: int, data: str | None, minibatch: bool) -> None: 
 def gradients(
     run: str,
     texts: tuple[str, ...],
-    reference: str | None,
+    references: tuple[str, ...],
     draws: int,
     rows: int,
     data: str | None,
@@ -60,6 +63,9 @@ def gradients(
     out: str | None,
 ) -> None:
     """Measure gradients of objectives at RUN's parameters: bias, variance, cost.
+
+    Values of a field may have commas, tvo:betas=0.1,0.5,particles=4, or names,
+    iwae:site_weights=x:2,z:0.5.
 
     A bias that cannot be told from none is shown as the most that it can be, with 95 % confidence.
     """
@@ -70,10 +76,13 @@ def gradients(
         raise ArgumentError(f"--out must end in .png or .nc, not '{out}'")
     opening = opened(run, data=data)
     found = ppgm.gradients(
-        opening.fit, opening.split("train", rows), {text: _objective(text) for text in texts},
-        reference=None if reference is None else _objective(reference), draws=draws, seed=seed,
+        opening.fit, opening.split("train", rows), _objectives("--objective", texts),
+        reference=list(_objectives("--reference", references).values()) or None, draws=draws,
+        seed=seed,
     )  # fmt: skip
     click.echo(table(found))
+    for name in found.estimator.values[found.reference.values == ""] if references else ():
+        click.echo(f"no bias of {name}: no --reference is of its bound")
     if out is not None:
         _save(found, out)
         click.echo(f"saved in {out}")
@@ -106,9 +115,12 @@ def _bias(cell: Mapping[str, float]) -> str:
     return "unknown" if isinf(cell["bias_high"]) else f"< {cell['bias_high']:.2g}"
 
 
-def _objective(text: str) -> Any:
-    name, _, fields = text.partition(":")
-    return build("objectives", name, assignments(f for f in fields.split(",") if f))
+def _objectives(option: str, texts: tuple[str, ...]) -> dict[str, Any]:
+    """Returns the objectives by what they are written as, each once."""
+    twice = [text for text in texts if texts.count(text) > 1]
+    if twice:
+        raise ArgumentError(f"{option} {twice[0]} is given twice")
+    return {text: build_word("objectives", text) for text in texts}
 
 
 def _save(found: "Dataset", out: str) -> None:
@@ -116,6 +128,6 @@ def _save(found: "Dataset", out: str) -> None:
         found.to_netcdf(out, engine="h5netcdf")
         return
     from ppgm.cli_pictures import save_figure
-    from ppgm.plots_gradients import gradients as draw
+    from ppgm.plots import gradients as draw
 
     save_figure(draw(found), Path(out))

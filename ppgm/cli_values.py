@@ -4,9 +4,12 @@ A field takes what its annotation says: numbers, words, ``64,64`` for a tuple, `
 that holds a part takes the part's name, and a dot leads to the part's own fields::
 
     --set latent=8 --set hidden=64,64 --set likelihood=gaussian --set likelihood.scale=0.1
+
+Weights by name are written ``x:2,z:0.5``. A part with all its fields in one word is
+``tvo:betas=0.1,0.5,particles=4``: what has no "=" belongs to the field before.
 """
 
-__all__ = ["assignments", "build"]
+__all__ = ["assignments", "build", "build_word"]
 
 import types
 from collections.abc import Iterable, Mapping
@@ -76,6 +79,22 @@ def build(
     if absent:
         raise ArgumentError(f"{name} needs the field '{absent[0]}': add --set {absent[0]}=...")
     return cls(**values)
+
+
+def build_word(kind: str, word: str) -> Any:
+    """Builds a part from ``NAME[:FIELD=VALUE,...]``.
+
+    Raises:
+        ArgumentError: As `build`.
+    """
+    name, _, rest = word.partition(":")
+    texts: list[str] = []
+    for piece in filter(None, rest.split(",")):
+        if "=" in piece or not texts:
+            texts.append(piece)
+        else:
+            texts[-1] += f",{piece}"
+    return build(kind, name, assignments(texts))
 
 
 def _inside(given: Mapping[str, str], key: str) -> dict[str, str]:
@@ -149,7 +168,19 @@ def _parse_one(hint: Any, text: str) -> Any:
         return text
     if get_origin(hint) is tuple:
         return _parse_tuple(get_args(hint), text)
+    if get_origin(hint) is Mapping:
+        return _parse_pairs(get_args(hint), text)
     raise ValueError(text)
+
+
+def _parse_pairs(inner: tuple[Any, ...], text: str) -> dict[Any, Any]:
+    found: dict[Any, Any] = {}
+    for item in filter(None, text.split(",")):
+        name, colon, value = item.rpartition(":")
+        if not colon or name.strip() in found:
+            raise ValueError(text)
+        found[_parse(inner[0], name.strip())] = _parse(inner[1], value.strip())
+    return found
 
 
 def _parse_tuple(inner: tuple[Any, ...], text: str) -> tuple[Any, ...]:
@@ -162,7 +193,7 @@ def _parse_tuple(inner: tuple[Any, ...], text: str) -> tuple[Any, ...]:
 
 
 def _expected(hint: Any) -> str:
-    return " or ".join(_expected_one(option) for option in _options(hint))
+    return " or ".join(filter(None, map(_expected_one, _options(hint))))
 
 
 def _expected_one(hint: Any) -> str:
@@ -172,5 +203,9 @@ def _expected_one(hint: Any) -> str:
     if get_origin(hint) is tuple:
         inner = get_args(hint)
         many = len(inner) == 2 and inner[1] is Ellipsis
+        if get_origin(inner[0]) is tuple:
+            return ""
         return f"{'' if many else f'{len(inner)} '}values with commas between, as in 64,64"
+    if get_origin(hint) is Mapping:
+        return "numbers by name with commas between, as in x:2,z:0.5"
     return words.get(hint, "a value that can be written on the command line")

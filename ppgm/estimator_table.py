@@ -9,7 +9,6 @@ from ppgm import registry, tables
 from ppgm.checking import check_objective, checked_data, checked_sites
 from ppgm.errors import ArgumentError, PpgmError
 from ppgm.fits import Fit
-from ppgm.inference.gradients import NAMES
 from ppgm.inference.objective import AbstractObjective
 from ppgm.influences import with_influences
 from ppgm.programs import Program
@@ -108,7 +107,7 @@ def _candidates() -> Iterator[tuple[str, str, Any]]:
         made = _maker(entry.name, {})
         yield entry.name, entry.summary, made
         if entry.name in CROSSED:
-            for gradient in NAMES:
+            for gradient in (e.name for e in registry.catalogue("gradients")):
                 if gradient != "path":
                     summary = f"the same bound, gradient by {gradient}"
                     options = {"gradient": gradient, "particles": 4}

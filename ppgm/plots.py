@@ -7,6 +7,7 @@ threads and notebooks; ``figure.savefig(path)`` writes a file.
 __all__ = [
     "curve",
     "curves",
+    "gradients",
     "images",
     "latent",
     "posterior_compare",
@@ -21,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ppgm.errors import ArgumentError
+from ppgm.plots_gradients import gradients
 from ppgm.plots_style import (
     CLASSES,
     COLOURS,

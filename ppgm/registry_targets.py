@@ -1,8 +1,9 @@
 """Targets of the registry, `package.module:Class`: imported, compared, or looked up as text."""
 
-__all__ = ["docstring", "is_target", "resolve"]
+__all__ = ["docstring", "is_target", "plain", "resolve"]
 
 import ast
+import re
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -30,7 +31,7 @@ def is_target(cls: type, target: str) -> bool:
 
 
 def docstring(root: Path, target: str) -> str:
-    """Reads the first line of a class's or function's docstring from its source text."""
+    """Reads the first line of a class's or function's docstring from its source text, plain."""
     module, _, name = target.partition(":")
     stem = root.joinpath(*module.split("."))
     source = stem / "__init__.py" if stem.is_dir() else stem.with_suffix(".py")
@@ -41,5 +42,19 @@ def docstring(root: Path, target: str) -> str:
 
     for node in tree.body:
         if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name == name:
-            return (ast.get_docstring(node) or "").partition("\n")[0]
+            return plain((ast.get_docstring(node) or "").partition("\n")[0])
     return ""
+
+
+def plain(text: str) -> str:
+    """Returns a line of reStructuredText for a terminal: roles, code and formulas as letters."""
+    text = re.sub(r":[a-z:]+:`([^`]*)`", lambda found: _letters(found[1]), text)
+    return re.sub(r"(`+)([^`]*)\1", r"\2", text)
+
+
+def _letters(formula: str) -> str:
+    """Returns a short formula without LaTeX: its letters by name, braces as brackets."""
+    text = re.sub(r"\\(?:mathrm|mathbf|mathbb|text)\{([^{}]*)\}", r"\1", formula)
+    text = text.replace(r"\sim", "~").replace(r"\le ", "<= ").replace(r"\ge ", ">= ")
+    text = re.sub(r"\\([A-Za-z]+)", r"\1", text)
+    return re.sub(r"\{([^{}]*)\}", r"(\1)", text).replace("\\", "")

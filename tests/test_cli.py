@@ -15,10 +15,10 @@ import ppgm
 from ppgm import cli_data, registry
 from ppgm.cli import cli
 from ppgm.cli_pairs import paired
-from ppgm.cli_values import assignments, build
+from ppgm.cli_values import assignments, build, build_word
 from ppgm.errors import ArgumentError, DataError, NonFiniteError
 from ppgm.evaluation import Evidence
-from ppgm.inference import GAN, IWAE
+from ppgm.inference import ELBO, GAN, IWAE, ThermodynamicELBO
 from ppgm.models import VAE
 from ppgm.models.likelihoods import Bernoulli, Gaussian
 from ppgm.nets import MLP
@@ -408,6 +408,26 @@ def test_fields_of_a_default_part_can_be_set_alone():
 def test_none_and_numbers():
     assert build("optimisers", "adam", {"clip_norm": "none", "rate": "1e-4"}) == Adam(rate=1e-4)
     assert build("optimisers", "adam", {"clip_norm": "2"}).clip_norm == 2.0
+
+
+def test_words_with_commas_and_names():
+    made = build_word("objectives", "tvo:betas=0.1,0.5,particles=4")
+    assert made == ThermodynamicELBO(particles=4, betas=(0.1, 0.5))
+    assert build_word("objectives", "elbo:enumerate=h1,h2") == ELBO(enumerate=("h1", "h2"))
+    weighted = build_word("objectives", "iwae:particles=2,site_weights=x:2,h1:0.5,gradient=vimco")
+    assert weighted == IWAE(2, gradient="vimco", site_weights={"x": 2.0, "h1": 0.5})
+    assert build("objectives", "elbo", {"site_weights": "x:2"}) == ELBO(site_weights={"x": 2.0})
+    assert build_word("objectives", "elbo") == ELBO()
+    for word, message in (
+        ("elbo:site_weights=x", "numbers by name with commas between, as in x:2"),
+        ("elbo:site_weights=x:1,x:2", "numbers by name"),
+        ("elbo:site_weights=x:two", "numbers by name"),
+        ("tvo:betas=0.1,b", "must be values with commas"),
+        ("elbo:2", "must be written field=value"),
+        ("elbo:beta=2,beta=3", "given twice"),
+    ):
+        with pytest.raises(ArgumentError, match=message):
+            build_word("objectives", word)
 
 
 def test_a_required_field_is_named():

@@ -445,10 +445,19 @@ def test_commands(tmp_path: Any) -> None:
 
     call("fit", "sbn", "--host", host, "--set", "layers=3", "--steps", 2, "--no-pictures",
          "--out", folder)  # fmt: skip
-    assert "disarm" in call("estimators", folder, "--rows", 4)
-    out = tmp_path / "gradients.png"
+    assert "biased: relaxed draws" in call("estimators", folder, "--rows", 4)
+    out, small = tmp_path / "gradients.png", ("--draws", 5, "--rows", 4)
     text = call("gradients", folder, "--objective", "vimco:particles=3", "--objective", "rloo",
-                "--reference", "enumerate", "--draws", 5, "--rows", 4, "--out", out)  # fmt: skip
-    assert "encoder1" in text
-    assert "<" in text
+                "--reference", "enumerate", *small, "--out", out)  # fmt: skip
+    rows = {line.split()[0]: line for line in text.splitlines() if "encoder1" in line}
+    assert "<" in rows["rloo"] or "±" in rows["rloo"]
+    assert "<" not in rows["vimco:particles=3"]
+    assert "±" not in rows["vimco:particles=3"]
+    assert "no bias of vimco:particles=3: no --reference is of its bound" in text
     assert out.stat().st_size > 10000
+    bare = call("gradients", folder, "--objective", "elbo:site_weights=x:2,h1:0.5", *small)
+    assert "bias" not in bare
+    assert "±" not in bare
+    twice = runner.invoke(cli, ["gradients", str(folder), *["--objective", "elbo"] * 2])
+    assert twice.exit_code == 1
+    assert "--objective elbo is given twice" in twice.output

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import math
 import os
+import re
 import subprocess
 import sys
 import warnings
@@ -18,6 +19,9 @@ from hypothesis import strategies as st
 
 from ppgm import registry, specs
 from ppgm.errors import ArgumentError, PluginError, StorageError
+from ppgm.inference import ELBO
+from ppgm.inference.gradients import NAMES, resolve
+from ppgm.registry_targets import plain
 
 BUILT_IN = [(kind, name) for kind in registry.KINDS for name in registry._BUILT_IN[kind]]
 ROOT = Path(__file__).parents[1]
@@ -83,6 +87,9 @@ def parts(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(("kind", "name"), BUILT_IN)
 def test_built_in_parts_load_and_know_their_names(kind: str, name: str) -> None:
     cls = registry.get(kind, name)
+    if kind == "gradients" and not isinstance(cls, type):  # one of another name, with options
+        assert registry.name_of(type(cls()))[0] == kind
+        return
     assert isinstance(cls, type)
     assert dataclasses.is_dataclass(cls)
     assert registry.name_of(cls) == (kind, name)
@@ -93,7 +100,47 @@ def test_built_in_parts_have_a_summary(kind: str, name: str) -> None:
     entry = next(entry for entry in registry.catalogue(kind) if entry.name == name)
     assert entry.origin == "ppgm"
     assert entry.summary
-    assert entry.summary == (registry.get(kind, name).__doc__ or "").strip().split("\n")[0]
+    line = (registry.get(kind, name).__doc__ or "").strip().split("\n")[0]
+    assert entry.summary == plain(line)
+    assert not re.search(r":\w+:|\\\\|`", entry.summary)
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        (r"Bits: :math:`x_d \sim B(\sigma(o_d))`; data in {0, 1}.",
+         "Bits: x_d ~ B(sigma(o_d)); data in {0, 1}."),
+        (r"Counts: :math:`x_d \sim \mathrm{Poisson}(e^{o_d})`.",
+         "Counts: x_d ~ Poisson(e^(o_d))."),
+        (r":math:`\mathrm{Cat}(\mathrm{softmax}(o_{d, 1..C}))`", "Cat(softmax(o_(d, 1..C)))"),
+        (r":py:class:`VAE` of `rows`, ``x``", "VAE of rows, x"),
+        ("as it is", "as it is"),
+    ],
+)  # fmt: skip
+def test_summaries_are_plain(text: str, wanted: str) -> None:
+    assert plain(text) == wanted
+
+
+def test_listed_gradients_are_those_that_bounds_take(site: Path) -> None:
+    """Those of a plug-in among them."""
+    listed = [entry.name for entry in registry.catalogue("gradients")]
+    assert listed == list(NAMES)
+    for name in listed:
+        assert resolve(name) == registry.get("gradients", name)()
+    install(site, "Own", "[ppgm.gradients]\nown = own_gradient:Own\n", {"own_gradient": OWN})
+    assert type(ELBO(gradient="own").estimator).__name__ == "Own"
+    with pytest.raises(ArgumentError, match="'own', 'path'.*not 'owm'; did you mean 'own'"):
+        ELBO(gradient="owm")
+
+
+OWN = """
+from dataclasses import dataclass
+from ppgm.inference.path import Path
+
+@dataclass(frozen=True)
+class Own(Path):
+    \"\"\"Its own.\"\"\"
+"""
 
 
 def test_listing_imports_nothing() -> None:

@@ -119,6 +119,11 @@ class Antithetic(AbstractGradient):
         return True
 
 
+def arm() -> AbstractGradient:
+    """Antithetic pairs of bits with the noise kept: more variance than "disarm"."""
+    return Antithetic("arm")
+
+
 @dataclass(frozen=True)
 class DisARM(AbstractFamily):
     """Evidence lower bound by antithetic pairs of bits.

@@ -22,9 +22,9 @@ __all__ = ["NAMES", "AbstractGradient", "AnyBound", "Gradient", "resolve"]
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from importlib import import_module
 from typing import Any, Protocol, TypeAlias
 
+from ppgm import registry
 from ppgm.errors import ArgumentError, did_you_mean
 from ppgm.inference.schedules import has_schedule
 from ppgm.inference.tempering import Tempering
@@ -33,27 +33,11 @@ from ppgm.sites import SiteTable
 from ppgm.terms import Ask, Weights
 from ppgm.views import View
 
-_NAMED = {
-    "path": ("path", "Path"),
-    "stl": ("stl", "StickTheLanding"),
-    "dreg": ("dreg", "DoublyReparameterised"),
-    "score": ("score", "Score"),
-    "rloo": ("vimco", "LeaveOneOut"),
-    "vimco": ("vimco", "LeaveOneOut"),
-    "nvil": ("nvil", "nvil"),
-    "arm": ("disarm", "Antithetic"),
-    "disarm": ("disarm", "Antithetic"),
-    "gumbel": ("gumbel", "Gumbel"),
-    "straight-through": ("gumbel", "Gumbel"),
-}
-_OPTIONS: dict[str, dict[str, Any]] = {
-    "arm": {"kind": "arm"},
-    "straight-through": {"hard": True},
-}
-
-
-NAMES = tuple(_NAMED)
-"""Names of the estimators."""
+NAMES = (
+    "path", "stl", "dreg", "score", "rloo", "vimco", "nvil", "disarm", "arm", "gumbel",
+    "straight-through",
+)  # fmt: skip
+"""Names of the estimators of ppgm; those of plug-ins are names too (``ppgm list gradients``)."""
 
 
 class AnyBound(Protocol):
@@ -170,13 +154,18 @@ def resolve(gradient: Gradient) -> AbstractGradient:
     """
     if isinstance(gradient, AbstractGradient):
         return gradient
-    if not isinstance(gradient, str) or gradient not in _NAMED:
-        names = sorted(_NAMED)
+    made = None
+    if isinstance(gradient, str) and (gradient in NAMES or gradient in _plugins()):
+        made = registry.get("gradients", gradient)()
+    if not isinstance(made, AbstractGradient):
+        names = sorted({*NAMES, *_plugins()})
         hint = did_you_mean(gradient, names) if isinstance(gradient, str) else ""
         raise ArgumentError(
             f"gradient must be one of {names} or an estimator of ppgm.inference.gradients, "
             f"not {gradient!r}{hint}"
         )
-    module, name = _NAMED[gradient]
-    made = getattr(import_module(f"ppgm.inference.{module}"), name)
-    return made(**_OPTIONS.get(gradient, {}))
+    return made
+
+
+def _plugins() -> list[str]:
+    return [e.name for e in registry.catalogue("gradients") if e.origin != "ppgm"]

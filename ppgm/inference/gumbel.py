@@ -87,3 +87,8 @@ class Gumbel(AbstractGradient):
     def exact(self) -> bool:
         """Whether draws are rounded."""
         return self.hard
+
+
+def straight_through() -> AbstractGradient:
+    """Rounded draws with the derivative of relaxed ones; biased."""
+    return Gumbel(hard=True)

@@ -58,5 +58,5 @@ class NVIL(AbstractFamily):
 
 
 def nvil() -> AbstractGradient:
-    """Returns the estimator with its usual options."""
+    """Score function with local signals, learnt baselines and running moments."""
     return NVIL().estimator

@@ -112,6 +112,11 @@ def _beside_enumerated(
     return value - xp.where(xp.isfinite(others), others, xp.zeros_like(others))
 
 
+def vimco() -> AbstractGradient:
+    """Score function whose signals are centred by the other particles: as "rloo"."""
+    return LeaveOneOut()
+
+
 @dataclass(frozen=True)
 class VIMCO(AbstractFamily):
     """Importance weighted bound of `particles` >= 2 draws, for discrete guides.
