@@ -48,12 +48,13 @@ class StateSpace(Protocol):
         ...
 
 
-def require(declaration: Any, name: str) -> StateSpace:
+def require(declaration: Any, name: str, *, use: str) -> StateSpace:
     """Returns the declaration of a program if it is a state space.
 
     Args:
         declaration: The declaration, or None for a program of the host's own.
         name: What needs it, for the message.
+        use: What to use instead.
 
     Raises:
         EstimatorError: Says what is missing, and what to use instead.
@@ -66,5 +67,6 @@ def require(declaration: Any, name: str) -> StateSpace:
     raise EstimatorError(
         f"{name} goes through the states of a sequence one by one: it needs a declaration with "
         f"the methods {', '.join(methods)} (see ppgm.state_spaces), such as DKF or "
-        f"LinearGaussianSSM, run by ppgm itself, and {what} has no {', '.join(missing)}; use IWAE"
+        f"LinearGaussianSSM, run by ppgm itself, and {what} has no {', '.join(missing)}",
+        use=(use,),
     )

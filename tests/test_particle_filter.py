@@ -425,7 +425,7 @@ def test_gradients_leave_the_ancestors_out(host: str, rng: np.random.Generator) 
 def test_programs_that_are_no_state_space_are_refused() -> None:
     pytest.importorskip("pyro")
     x, program = np.zeros((3, 2)), ppgm.program(VAE(2, 1, hidden=()), host="pyro")
-    with pytest.raises(EstimatorError, match="VAE has no prior, emission; use IWAE"):
+    with pytest.raises(EstimatorError, match="VAE has no prior, emission; use Importance"):
         ParticleFilter().filter(program, {"x": x})
     for objective in (FIVO(), 2.0 * FIVO() + IWAE()):
         with pytest.raises(EstimatorError, match="site 'z' is Normal: FIVO goes through"):

@@ -66,12 +66,14 @@ class FIVO(AbstractMultiSample):
                 others = f", one of {len(sites)} sites" if len(sites) > 1 else ""
                 raise EstimatorError(
                     f"site '{site.name}' is {site.distribution}{others}: FIVO goes through the "
-                    "states of one MarkovChain step by step; use IWAE"
+                    "states of one MarkovChain step by step",
+                    use=("IWAE",),
                 )
         if not sites or len(table.select("model", "observed", "factor")) != 1:
             raise EstimatorError(
                 "FIVO needs a guide with one site, a MarkovChain, and a model with one site of "
-                "data beside it; use IWAE"
+                "data beside it",
+                use=("IWAE",),
             )
 
     @property
@@ -91,7 +93,7 @@ class FIVO(AbstractMultiSample):
 
     def _log_z(self, view: View, declaration: Any, ppl: Any) -> Array:
         """Returns the filter's estimate of log p(x) by row, ``(N,)``."""
-        space = require(declaration, type(self).__name__)
+        space = require(declaration, type(self).__name__, use="IWAE")
         moves = moves_of(
             space, ppl, view.data, guided=True, scheme=self.resampling, threshold=self.threshold
         )

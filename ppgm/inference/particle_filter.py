@@ -126,7 +126,7 @@ class ParticleFilter:
             DataError: As `ppgm.fit`.
         """
         source = fit if isinstance(fit, Program) else fit.program
-        require(source.declaration, type(self).__name__)
+        require(source.declaration, type(self).__name__, use="Importance")
         check_declared(fit, data)
         arrays = as_arrays(data)
         check_finite(arrays)
