@@ -40,8 +40,7 @@ class Recurrent(eqx.Module):
         x = jnp.flip(x, -2) if self.spec.reverse and not turned else x
         a = jnp.moveaxis(x, -2, 0) @ self.weight_ih_l0.T + self.bias_ih_l0
         states: Any = _loop(cell_of(self.spec), a, self.weight_hh_l0, self.bias_hh_l0)
-        out = jnp.moveaxis(states, 0, -2)
-        out = out if then is None else then(out)
+        out = jnp.moveaxis(states if then is None else then(states), 0, -2)
         if turned:
             return _turned(out, lengths)
         return jnp.flip(out, -2) if self.spec.reverse else out
@@ -78,9 +77,10 @@ def _backward(cell: Cell, saved: Saved, grad: Array) -> tuple[Array, Array, Arra
 
     zeros = cell.start(jnp.zeros_like(states[0]))
     own, inner = lax.scan(step, zeros, (grad, factors), reverse=True)[1]
-    flat = inner.reshape(-1, inner.shape[-1])
-    by_weight = flat.T @ before.reshape(-1, before.shape[-1])
-    return cell.inward(OPS, own, inner, factors), by_weight, flat.sum(0)
+    size, width = weight.shape
+    by_weight = inner[1:].reshape(-1, size).T @ states[:-1].reshape(-1, width)
+    by_bias = inner.reshape(-1, size).sum(0)
+    return cell.inward(OPS, own, inner, factors), by_weight, by_bias
 
 
 _loop.defvjp(_forward, _backward)

@@ -10,6 +10,7 @@ import pytest
 from ppgm.chains import MarkovChain
 from ppgm.distributions_normal import DiagonalNormal, TriangularNormal
 from ppgm.errors import ModelError
+from ppgm.guides.smoothers import Combiner, Heads
 from ppgm.ops import Array, ops_of
 
 T, D, N, K = 4, 2, 3, 2
@@ -153,3 +154,52 @@ def test_normals_are_those_of_the_dense_covariance(to: Any, rng: np.random.Gener
         wanted = -0.5 * (square + np.linalg.slogdet(2 * np.pi * covariance)[1])
         np.testing.assert_allclose(log_p, wanted, atol=TOLERANCE)
         np.testing.assert_allclose(np.asarray(made.log_prob(to(value))), wanted, atol=TOLERANCE)
+
+
+# The step of a structured guide has a loop, and a way back, of its own.
+
+
+class Slow(Combiner):
+    """The same step, by the loop of all steps."""
+
+    def in_turn(self, *args: Any) -> None:
+        """Knows no fast way."""
+
+
+def value_and_grads(library: str, fn: Any, arrays: list[np.ndarray]) -> list[np.ndarray]:
+    """A function of arrays of a library that sums to a number, and its gradients."""
+    if library == "torch":
+        torch = pytest.importorskip("torch")
+        leaves = [torch.as_tensor(a).requires_grad_() for a in arrays]
+        found = fn(*leaves)
+        found.backward()
+        return [found.detach().numpy(), *(leaf.grad.numpy() for leaf in leaves)]
+    jax = pytest.importorskip("jax")
+    value, grads = jax.jit(jax.value_and_grad(fn, argnums=range(len(arrays))))(*arrays)
+    return [np.asarray(a) for a in (value, *grads)]
+
+
+@pytest.mark.parametrize("library", ["torch", "jax"])
+@pytest.mark.parametrize("lead", [(N,), (K, N)])
+@pytest.mark.parametrize("masked", [False, True])
+def test_the_fast_loop_of_a_guide_is_the_slow_one(
+    library: str, lead: tuple[int, ...], masked: bool, rng: np.random.Generator
+) -> None:  # fmt: skip
+    to = to_torch if library == "torch" else to_jax
+    shapes = ((D, 3), (3,), (3, 2 * D), (D,), (N, T, 2 * D), (*lead, T, D))
+    arrays = [rng.normal(size=shape) for shape in shapes]
+    by_path, by_log_p = to(rng.normal(size=(*lead, T, D))), to(rng.normal(size=lead))
+    mask = to(MASK) if masked else None
+
+    def run(kind: type[Combiner]) -> list[np.ndarray]:
+        def total(*args: Any) -> Any:
+            inward, bias, outward, z, read, noise = args
+            step = kind(inward, bias, outward, Heads(None, D))
+            chain = MarkovChain(step(z, read[:, 0]), step, T, (read,), mask)
+            path, log_p = chain.push(noise)
+            return (path * by_path).sum() + (log_p * by_log_p).sum()
+
+        return value_and_grads(library, total, arrays)
+
+    for fast, slow in zip(run(Combiner), run(Slow), strict=True):
+        np.testing.assert_allclose(fast, slow, atol=TOLERANCE)

@@ -230,6 +230,17 @@ def test_log_densities_are_those_of_the_jacobian(name: str, rng: np.random.Gener
     assert np.abs(numbers(z) - x).max() > 0.3
 
 
+@pytest.mark.parametrize("name", ["nice", "real-nvp", "maf", "nsf, autoregressive"])
+def test_steps_take_turns(name: str, rng: np.random.Generator) -> None:
+    """After all of them every coordinate depends on every other, at some point."""
+    torch = pytest.importorskip("torch")
+    flow, seen = FLOWS[name].flow(Library("pyro")), np.zeros((5, 5), bool)
+    for x in torch.as_tensor(rng.normal(size=(6, 5))):
+        jacobian = torch.autograd.functional.jacobian(lambda v: flow.transform.inverse(v)[0], x)
+        seen |= np.abs(jacobian.numpy()) > 1e-12
+    assert seen.all()
+
+
 @on_numpyro_slow
 @every_flow
 def test_draws_have_the_density_that_comes_with_them(

@@ -48,6 +48,7 @@ COMPARISONS = {
     "flow_guides": ("mean-field", "IAF", "planar"),
     "quadrants": ("network", "CVAE", "gap"),
     "semi_supervised": ("logistic regression", "class loss, y drawn"),
+    "tabular_flows": ("Gaussian", "RealNVP", "MAF", "NSF"),
 }
 
 

@@ -193,7 +193,16 @@ def test_flows_start_near_the_gaussian(family: str, rng: np.random.Generator) ->
     assert 0.003 < np.abs(numbers(log_q - gaussian)).mean() < 0.5
 
 
-@pytest.mark.parametrize("family", [IAF(2, (5,)), Coupling(2, (5,)), IAF(2, (), 0, "affine")])
+TURNING = [
+    IAF(2, (5,)),
+    Coupling(2, (5,)),
+    IAF(2, (), 0, "affine"),
+    Spline(2, 4, 3.0, hidden=(5,)),
+    Spline(2, 4, 3.0, "autoregressive", (5,)),
+]
+
+
+@pytest.mark.parametrize("family", TURNING)
 def test_steps_take_turns_with_the_order(family: Any, rng: np.random.Generator) -> None:
     """After one step some coordinate is left as it was by another; after two none is."""
     torch = pytest.importorskip("torch")

@@ -103,11 +103,19 @@ def test_the_parameters_are_torchs_own(name: str, rng: np.random.Generator) -> N
     theirs = kinds.get(name, torch.nn.RNN)(D, H, batch_first=True, dtype=torch.float64, **options)
     assert [n for n, _ in theirs.named_parameters()] == list(spec.parameters())
     theirs.load_state_dict(mine.state_dict())
-    x = torch.from_numpy(rng.normal(size=(N, T, D)))
+    x, v = (torch.from_numpy(rng.normal(size=(N, T, s))) for s in (D, H))
     torch.testing.assert_close(mine(x), theirs(x)[0])
     assert {k: v.shape for k, v in nets_equinox.flatten(module).items()} == spec.parameters()
     bound = 1 / np.sqrt(H)
     assert all(np.abs(a).max() < bound for a in arrays.values())
+
+    # the way back is ours: torch's own is another one
+    leaves = [x.clone().requires_grad_() for _ in range(2)]
+    (mine(leaves[0]) * v).sum().backward()
+    (theirs(leaves[1])[0] * v).sum().backward()
+    torch.testing.assert_close(leaves[0].grad, leaves[1].grad, rtol=0, atol=TOLERANCE)
+    for own, other in zip(mine.parameters(), theirs.parameters(), strict=True):
+        torch.testing.assert_close(own.grad, other.grad, rtol=0, atol=TOLERANCE)
 
 
 @every_cell

@@ -5,6 +5,7 @@ is noticed rather than making the mutant a blank.
 """
 
 from ppgm.testing.mutation_chains import CHAINS as SEQUENCES
+from ppgm.testing.mutation_densities import DENSITIES
 from ppgm.testing.mutation_flows import FLOWS
 from ppgm.testing.mutation_gradients import GRADIENTS
 from ppgm.testing.mutation_kinds import KINDS, Mutant
@@ -363,6 +364,7 @@ MUTANTS = (
     + BELIEF_NETS
     + MICROSCOPE
     + FLOWS
+    + DENSITIES
     + SEQUENCES
     + STATES
 )
