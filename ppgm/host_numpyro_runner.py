@@ -52,7 +52,8 @@ class NumpyroRunner:
         forced: Mapping[str, Array] | None = None,
         noise: Mapping[str, Array] | None = None,
     ) -> None:
-        self.forced, self.noise = dict(forced or {}), dict(noise or {})
+        self.forced: Mapping[str, Array] = dict(forced or {})
+        self.noise: Mapping[str, Array] = dict(noise or {})
         self.program, self.params, self.data = program, params, dict(data)
         self.rng, self.dims, self.nets, self.args = rng, dims, nets or {}, args
 
