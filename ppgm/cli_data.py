@@ -24,6 +24,7 @@ SUMMARIES = {
     "mushrooms": "8124 mushrooms, 112 bits of traits, from a file",
     "jsb-chorales": "382 chorales, 88 keys at each step, from a file",
     "linear-states": "5000 noisy views of linear-Gaussian states, 25 steps, with exact answers",
+    "sunspots": "309 yearly numbers of sunspots, 1700 to 2008, bundled",
     "two-moons": "two interleaving half circles in the plane",
     "ring": "8 Gaussians on a circle, with modes to count",
     "grid": "25 Gaussians on a lattice, with modes to count",

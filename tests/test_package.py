@@ -61,7 +61,7 @@ def installed(built, tmp_path_factory):
 def test_wheel_holds_the_package_and_nothing_else(built):
     names = set(zipfile.ZipFile(built[0]).namelist())
     modules = {str(path.relative_to(ROOT)) for path in SOURCES}
-    assert modules | {"ppgm/py.typed"} <= names
+    assert modules | {"ppgm/py.typed", "ppgm/data/sunspots.csv"} <= names
     assert {name.split("/")[0] for name in names} == {"ppgm", "ppgm-0.1.0.dist-info"}
     assert any(name.endswith("LICENSE") for name in names)
 
@@ -83,6 +83,7 @@ def test_sdist_holds_real_folders_and_the_tests(built):
         members = {member.name.split("/", 1)[-1]: member for member in archive.getmembers()}
     assert {str(path.relative_to(ROOT)) for path in SOURCES} <= set(members)
     assert {"tests/conftest.py", "LICENSE", "README.md", "pyproject.toml"} <= set(members)
+    assert "ppgm/data/sunspots.csv" in members
     assert all(member.isfile() or member.isdir() for member in members.values())
 
 

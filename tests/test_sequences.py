@@ -1,4 +1,4 @@
-"""Sequences as data: padding, marks of what is missing, and the chorales."""
+"""Sequences as data: padding, marks of what is missing, the chorales, and the sunspots."""
 
 import os
 from pathlib import Path
@@ -101,3 +101,32 @@ def test_chorales_are_those_of_the_literature() -> None:
     p = (steps[0].sum(0, dtype=float) + 1) / (len(steps[0]) + 2)
     nats = -(steps[1] @ np.log(p) + (1 - steps[1]) @ np.log1p(-p)).sum() / len(steps[1])
     assert nats == pytest.approx(11.06, abs=0.01)
+
+
+def test_sunspots_follow_each_other_by_year() -> None:
+    loaded = data.load("sunspots")
+    assert loaded.train["x"].shape == (1, 221, 1)
+    assert loaded.test["x"].shape == (1, 88, 1)
+    assert loaded.train["x"].dtype == np.float32
+    years = dict(
+        zip(
+            range(1700, 2009),
+            np.concatenate([*loaded.train["x"][0], *loaded.test["x"][0]]),
+            strict=True,
+        )
+    )
+    assert [years[y] for y in (1700, 1712, 1920, 1921)] == pytest.approx([5, 0, 37.6, 26.1])
+    assert max(years, key=lambda y: years[y]) == 1957  # 190.2, the highest of version 1.0
+    assert years[1957] == pytest.approx(190.2)
+    assert sum(years.values()) == pytest.approx(15373.4, abs=0.1)
+
+
+def test_sunspots_are_cut_where_one_says() -> None:
+    first, second = (data.sunspots(until=year) for year in (1929, 1700))
+    np.testing.assert_array_equal(first.train["x"][:, 1:10], second.test["x"][:, :9])
+    assert first.train["x"].shape == (1, 230, 1)
+    for year in (1699, 2008):
+        with pytest.raises(ArgumentError, match=f"from 1700 to 2007 and is {year}"):
+            data.sunspots(until=year)
+    with pytest.raises(ArgumentError, match="no grey levels"):
+        data.load("sunspots", binarise="static")

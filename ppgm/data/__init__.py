@@ -11,6 +11,7 @@ name                 what                                        customary binar
 ``mushrooms``        traits of mushrooms, 112 bits, from a file  already binary
 ``jsb-chorales``     chorales, 88 keys a step, from a file       already binary
 ``linear-states``    one noisy column of linear-Gaussian states  not for sequences
+``sunspots``         yearly numbers of sunspots, 1700 to 2008    not for sequences
 ``protein``          10 columns of proteins, from a file         not for tables
 ``two-moons``        two half circles in the plane               not for points
 ``ring``             8 Gaussians on a circle                     not for points
@@ -42,6 +43,7 @@ __all__ = [
     "read_idx",
     "resample",
     "ring",
+    "sunspots",
     "two_moons",
 ]
 
@@ -59,6 +61,8 @@ from ppgm.data.packed import PACKED, packed
 from ppgm.data.sequences import missing, padded
 from ppgm.data.states import NAME as STATES
 from ppgm.data.states import linear_states, linear_states_truth
+from ppgm.data.sunspots import NAME as SUNSPOTS
+from ppgm.data.sunspots import sunspots
 from ppgm.data.tabular import TABLES, table
 from ppgm.data.toys import (
     ModeCount,
@@ -84,7 +88,7 @@ POINTS = {
 
 def names() -> tuple[str, ...]:
     """Returns the names that `load` knows."""
-    return (*CUSTOMARY, *PACKED, CHORALES, STATES, *TABLES, *POINTS)
+    return (*CUSTOMARY, *PACKED, CHORALES, STATES, SUNSPOTS, *TABLES, *POINTS)
 
 
 def load(
@@ -118,6 +122,8 @@ def load(
         return chorales(folder=folder)
     if name == STATES:
         return linear_states(seed=seed)
+    if name == SUNSPOTS:
+        return sunspots()
     if name in TABLES:
         return table(name, seed=seed, folder=folder)
     return packed(name, folder=folder) if name in PACKED else POINTS[name](seed=seed)
