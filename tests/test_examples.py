@@ -42,6 +42,7 @@ def test_script_runs(host, script, monkeypatch, capsys):
 
 COMPARISONS = {
     "belief_nets": ("VIMCO-5", "RWS-5", "NVIL", "wake-sleep", "REINFORCE"),
+    "chorales": ("independent keys", "Markov keys", "DKF, ST-R", "DKF, ST-L"),
     "binary_sets": ("independent bits", "VIMCO-2", "VIMCO-10", "RWS-10"),
     "covariances": ("diagonal", "rank one", "low rank"),
     "importance_weighted": ("ELBO", "IWAE-5", "ELBO, then IWAE-5", "IWAE-5, then ELBO"),
@@ -57,7 +58,8 @@ COMPARISONS = {
 def test_comparison_runs(host, script, monkeypatch, capsys, tmp_path):
     pytest.importorskip("sklearn")
     args = [script, "--host", host, "--smoke"]
-    if script == "quadrants":
+    drawn = script in ("quadrants", "chorales")
+    if drawn:
         args += ["--out", str(tmp_path / "q.png")]
     monkeypatch.setattr(sys, "argv", args)
     runpy.run_path(str(EXAMPLES / f"{script}.py"), run_name="__main__")
@@ -65,7 +67,7 @@ def test_comparison_runs(host, script, monkeypatch, capsys, tmp_path):
     for name in COMPARISONS[script]:
         assert name in table
     assert "nan" not in table
-    if script == "quadrants":
+    if drawn:
         assert (tmp_path / "q.png").read_bytes().startswith(b"\x89PNG")
 
 
