@@ -48,6 +48,7 @@ COMPARISONS = {
     "importance_weighted": ("ELBO", "IWAE-5", "ELBO, then IWAE-5", "IWAE-5, then ELBO"),
     "flow_guides": ("mean-field", "IAF", "planar"),
     "quadrants": ("network", "CVAE", "gap"),
+    "schools_guides": ("NUTS", "mean-field", "full-rank", "IAF", "spline"),
     "semi_supervised": ("logistic regression", "class loss, y drawn"),
     "tabular_flows": ("Gaussian", "RealNVP", "MAF", "NSF"),
 }

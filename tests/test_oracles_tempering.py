@@ -7,7 +7,18 @@ import pytest
 
 import ppgm
 from ppgm.errors import ArgumentError, EstimatorError
-from ppgm.inference import ELBO, IWAE, RLOO, RWS, STL, DReG, Score, Sum, ThermodynamicELBO
+from ppgm.inference import (
+    ELBO,
+    IWAE,
+    RLOO,
+    RWS,
+    STL,
+    DReG,
+    Score,
+    Sum,
+    ThermodynamicELBO,
+    WakeSleep,
+)
 from ppgm.probes import Probe, probe
 from ppgm.testing import differences
 from ppgm.testing import weights as naive
@@ -135,6 +146,88 @@ def test_a_sum_of_estimators_shares_its_draws(host: str) -> None:
     assert both.loss == pytest.approx(0.0, abs=TOLERANCE)
 
 
+# Tempered weights of constant draws.
+
+TEMPERED = {"beta": 0.5, "site_weights": {"x": 2.5, "z": 0.4}}
+
+
+def drawn(v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Tempered log weights, and log q, of draws that stay where they are, ``(K, N)``."""
+    a, b, c = v
+    z = B * X + np.exp(C) * NOISE
+    log_q = -0.5 * ((z - b * X) / np.exp(c)) ** 2 - c - NORMAL
+    data = -0.5 * ((X - a * z) / 0.5) ** 2 - np.log(0.5) - NORMAL
+    return 2.5 * data + 0.2 * (-0.5 * z**2 - NORMAL - log_q), log_q
+
+
+def test_tempered_wake_phases(host: str) -> None:
+    """The model climbs the tempered bound, the guide falls towards the tempered posterior."""
+    at = np.array([A, B, C])
+    log_w, _ = drawn(at)
+    share = naive.normalised(log_w, alpha=0.0)
+
+    def climbs(v: np.ndarray) -> float:
+        log_p = drawn(np.array([v[0], B, C]))[0]
+        return -float((share * (log_p + drawn(v)[1])).sum(0).mean())
+
+    got = measured(host, RWS(2, **TEMPERED))
+    assert got.loss == pytest.approx(-naive.iwae(log_w).mean(), abs=TOLERANCE)
+    assert got.metrics["bound"] == pytest.approx(plain(multi=True), abs=TOLERANCE)
+    wanted = differences.gradient(climbs, at)
+    np.testing.assert_allclose([got.grads[n] for n in "abc"], wanted, atol=1e-8)
+
+
+def test_tempered_wake_sleep(host: str) -> None:
+    at = np.array([A, B, C])
+    got = measured(host, WakeSleep(2, **TEMPERED))
+    assert got.loss == pytest.approx(-drawn(at)[0].mean(), abs=TOLERANCE)
+    assert got.metrics["bound"] == pytest.approx(plain(multi=False), abs=TOLERANCE)
+    wanted = differences.gradient(lambda v: -float(drawn(np.array([v[0], B, C]))[0].mean()), at)
+    assert got.grads["a"] == pytest.approx(wanted[0], abs=1e-8)
+    dreams = measured(host, WakeSleep(2))  # the guide learns from dreams, which nothing tempers
+    for name in "bc":
+        assert got.grads[name] == pytest.approx(dreams.grads[name], abs=TOLERANCE)
+
+
+def test_a_tempered_thermodynamic_objective(host: str) -> None:
+    """Each temperature's mean of the tempered weights, and its covariance with their path."""
+    betas, at = (0.0, 0.3, 1.0), np.array([A, B, C])
+    fixed, log_q = drawn(at)
+
+    def surrogate(v: np.ndarray) -> float:
+        log_w, now = drawn(v)
+        total = np.zeros(len(X))
+        for beta, after in ((0.0, 0.3), (0.3, 1.0)):
+            share = np.exp(beta * fixed) / np.exp(beta * fixed).sum(0)
+            centred = fixed - (share * fixed).sum(0)
+            path = now + beta * log_w - (log_q + beta * fixed)
+            total += (after - beta) * (share * (log_w + centred * path)).sum(0)
+        return -float(total.mean())
+
+    got = measured(host, ThermodynamicELBO(2, betas=betas[1:-1], **TEMPERED))
+    assert got.loss == pytest.approx(surrogate(at), abs=TOLERANCE)
+    assert got.metrics["bound"] == pytest.approx(
+        -measured(host, ThermodynamicELBO(2, betas=betas[1:-1])).loss, abs=TOLERANCE
+    )
+    wanted = differences.gradient(surrogate, at)
+    np.testing.assert_allclose([got.grads[n] for n in "abc"], wanted, atol=1e-8)
+
+
+@pytest.mark.parametrize(("bits", "open_"), [(0.01, True), (50.0, False)])
+def test_free_bits_of_constant_draws(host: str, bits: float, open_: bool) -> None:
+    at = np.array([A, B, C])
+    data, divergence = terms(at)
+    log_w = data + divergence if open_ else data
+    free = 0.0 if open_ else bits
+    for objective, value in (
+        (RWS(2, free_bits=bits), naive.iwae(log_w)),
+        (WakeSleep(2, free_bits=bits), log_w.mean(0)),
+        (ThermodynamicELBO(2, partitions=1, free_bits=bits), log_w.mean(0)),
+    ):
+        got = measured(host, objective)
+        assert got.loss == pytest.approx(free - value.mean(), abs=TOLERANCE), objective
+
+
 # What is refused.
 
 
@@ -154,6 +247,10 @@ def test_words_of_refusals(host: str) -> None:
         RLOO(1)
     with pytest.raises(ArgumentError, match="wake=0 and sleep=0"):
         RWS(wake=0.0)
+    with pytest.raises(ArgumentError, match="defensive=0.1 weighs its draws against a mixture"):
+        RWS(defensive=0.1, beta=0.5)
+    with pytest.raises(EstimatorError, match="RWS: site_weights names 'y'"):
+        RWS(site_weights={"y": 1.0}).check(table)
     with pytest.raises(ArgumentError, match="betas must rise strictly"):
         ThermodynamicELBO(betas=(0.5, 0.2))
     with pytest.raises(EstimatorError, match="baselines have nothing to predict"):

@@ -10,18 +10,14 @@ __all__ = ["AbstractFamily"]
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
-from math import isfinite
-from numbers import Real
 from typing import Any, ClassVar
 
-from ppgm.domains import check_number
 from ppgm.errors import ArgumentError, EstimatorError
 from ppgm.inference.counts import set_count
 from ppgm.inference.gradients import AbstractGradient, resolve
 from ppgm.inference.objective import AbstractMultiSample, Player
 from ppgm.inference.powers import bound
-from ppgm.inference.schedules import Anneal
-from ppgm.inference.tempering import Tempering
+from ppgm.inference.tempered import AbstractTempered
 from ppgm.ops import Array
 from ppgm.sites import Site, SiteTable
 from ppgm.terms import Ask, Weights
@@ -29,20 +25,13 @@ from ppgm.views import View
 
 
 @dataclass(frozen=True, kw_only=True)
-class AbstractFamily(AbstractMultiSample):
+class AbstractFamily(AbstractMultiSample, AbstractTempered):
     """A bound of the Renyi family, from `particles` draws of the guide.
 
     Args:
-        beta: Weight of the divergence from the prior, a number or a schedule of the step.
-        free_bits: Nats of each latent site's mean divergence from its prior that cost nothing.
-        site_weights: Weights of single sites by name, as a dict: of the log density of an
-            observed site, of the divergence from its prior of a latent one.
         enumerate: Names of finite sites to sum over exactly.
     """
 
-    beta: float | Anneal = 1.0
-    free_bits: float = 0.0
-    site_weights: Mapping[str, float] | tuple[tuple[str, float], ...] = ()
     enumerate: tuple[str, ...] = ()
 
     LEAST: ClassVar[tuple[int, str]] = (1, "")
@@ -50,11 +39,8 @@ class AbstractFamily(AbstractMultiSample):
 
     def __post_init__(self) -> None:
         set_count(self, "particles", *self.LEAST)
-        if not isinstance(self.beta, Anneal):
-            check_number(self, "beta")
-        check_number(self, "free_bits", least=0.0)
+        super().__post_init__()
         object.__setattr__(self, "enumerate", _names(self.enumerate))
-        object.__setattr__(self, "site_weights", _pairs(self.site_weights))
         _ = self.estimator  # which checks the fields that it is made of
 
     @property
@@ -87,11 +73,6 @@ class AbstractFamily(AbstractMultiSample):
     def players(self) -> tuple[Player, ...]:
         """Model and guide, together with what the estimator learns."""
         return (Player("program", ("model", "guide", *self.estimator.groups)),)
-
-    @property
-    def tempering(self) -> Tempering:
-        """How the weights are tempered."""
-        return Tempering(self.beta, self.free_bits, self.site_weights)  # pyright: ignore[reportArgumentType]
 
     def rows(self, weights: Weights) -> Array:
         """Returns minus the bound per row, ``(*rows)``."""
@@ -145,7 +126,6 @@ class AbstractFamily(AbstractMultiSample):
             self._check_enumerated(name, known, table)
         drawn = tuple(s for s in table.guide if s.name not in self.enumerate)
         self.estimator.check(table._replace(guide=drawn), self)
-        self.tempering.check(table, type(self).__name__)
 
     def _check_enumerated(self, name: str, known: Mapping[str, Site], table: SiteTable) -> None:
         title, site = type(self).__name__, known.get(name)
@@ -174,20 +154,3 @@ def _names(names: Any) -> tuple[str, ...]:
     if len(set(names)) < len((*names,)):
         raise ArgumentError(f"enumerate names a site twice, {tuple(names)}: name each once")
     return tuple(names)
-
-
-def _pairs(weights: Any) -> tuple[tuple[str, float], ...]:
-    """Returns a dict as a tuple of pairs, which can be hashed and written down."""
-    try:
-        pairs = sorted(dict(weights).items())
-    except (TypeError, ValueError) as error:
-        raise ArgumentError(
-            f"site_weights must be a dict of a weight by site, not {weights!r}"
-        ) from error
-    for name, value in pairs:
-        number = isinstance(value, Real) and not isinstance(value, bool)
-        if not number or not isfinite(value) or value < 0:
-            raise ArgumentError(
-                f"site_weights['{name}'] must be a finite number of at least 0, not {value!r}"
-            )
-    return tuple((name, float(value)) for name, value in pairs)

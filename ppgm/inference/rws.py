@@ -14,6 +14,9 @@ mixture, which keeps them finite where the guide has no mass ("defensive").
 
 Wake-sleep has one draw, whose weight is one, and the sleep phase for the guide.
 
+Tempered weights (see `ppgm.inference.tempering`) stand in the place of w in the wake phases, whose
+guide then falls towards the posterior that they define; dreams are the model's own.
+
 References:
     | The Wake-Sleep Algorithm for Unsupervised Neural Networks (Hinton et al., 1995)
     | https://doi.org/10.1126/science.7761831
@@ -30,8 +33,9 @@ from math import log, log1p
 from ppgm.domains import check_number
 from ppgm.errors import ArgumentError, EstimatorError
 from ppgm.inference.counts import set_count
-from ppgm.inference.objective import AbstractBound, AbstractMultiSample
+from ppgm.inference.objective import AbstractMultiSample
 from ppgm.inference.powers import bound
+from ppgm.inference.tempered import AbstractTempered
 from ppgm.ops import Array, ops_of
 from ppgm.sites import SiteTable
 from ppgm.terms import Ask, Weights
@@ -42,7 +46,7 @@ ASLEEP = "dreams for data in the guide"
 
 
 @dataclass(frozen=True)
-class RWS(AbstractMultiSample):
+class RWS(AbstractMultiSample, AbstractTempered):
     """Reweighted wake-sleep with `particles` draws; what is logged is the bound L_K.
 
     Args:
@@ -58,6 +62,7 @@ class RWS(AbstractMultiSample):
     defensive: float = 0.0
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         set_count(self, "particles")
         for name in ("wake", "sleep", "defensive"):
             check_number(self, name, least=0.0)
@@ -65,6 +70,11 @@ class RWS(AbstractMultiSample):
         if not self.wake + self.sleep > 0:
             raise ArgumentError(
                 "RWS: wake=0 and sleep=0 leave the guide untrained: set one of them"
+            )
+        if self.defensive and self.tempering.active:
+            raise ArgumentError(
+                f"RWS: defensive={self.defensive:g} weighs its draws against a mixture, which "
+                "beta, free_bits and site_weights do not temper: leave one of them out"
             )
 
     def weights(self, view: View) -> Weights:
@@ -75,8 +85,12 @@ class RWS(AbstractMultiSample):
     def rows(self, weights: Weights) -> Array:
         """Returns minus the bound per row, ``(*rows)``, with the gradients of the wake phases."""
         log_q = weights.log_q if weights.log_q_stopped is None else weights.log_q_stopped
-        log_w = weights.log_p - log_q
-        return wake_rows(log_w, weights, self.wake)
+        climbs = weights.log_p + self.wake * weights.log_q
+        return wake_rows(weights.log_p - log_q, climbs)
+
+    def tempered_rows(self, weights: Weights, drawn: Weights) -> Array:
+        """Returns the same for tempered weights of draws."""
+        return wake_rows(weights.log_p - weights.log_q, weights.log_p + self.wake * drawn.log_q)
 
     def __call__(self, view: View, player: str) -> Array:
         """Returns minus the bound per datum, with the gradients of all phases."""
@@ -98,7 +112,7 @@ class RWS(AbstractMultiSample):
 
 
 @dataclass(frozen=True)
-class WakeSleep(AbstractBound):
+class WakeSleep(AbstractTempered):
     """The wake-sleep algorithm, averaged over `particles` draws; the ELBO is logged.
 
     Args:
@@ -108,6 +122,7 @@ class WakeSleep(AbstractBound):
     particles: int = 1
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         set_count(self, "particles")
 
     def weights(self, view: View) -> Weights:
@@ -135,18 +150,16 @@ class WakeSleep(AbstractBound):
         check_shown(table, table.data)
 
 
-def wake_rows(log_w: Array, weights: Weights, wake: float) -> Array:
+def wake_rows(log_w: Array, climbs: Array) -> Array:
     """Returns minus the bound per row, ``(*rows)``, with the gradients of the wake phases.
 
     Args:
-        log_w: Log weights against what the draws came from, ``(K, *rows)``.
-        weights: Log densities at constant draws.
-        wake: Weight of the guide's phase.
+        log_w: Log weights of constant draws, against what they came from, ``(K, *rows)``.
+        climbs: What rises, weighted: log densities of model and guide, ``(K, *rows)``.
     """
     ops = ops_of(log_w)
     stop = ops.stop_gradient
     share = ops.softmax(stop(log_w), 0)
-    climbs = weights.log_p + wake * weights.log_q
     zero = (share * (climbs - stop(climbs))).sum(0)
     return -bound(stop(log_w), 0.0, log_w.shape[0]) - zero
 

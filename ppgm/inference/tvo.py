@@ -10,7 +10,7 @@ One set of K draws of the guide serves all temperatures, with weights :math:`w^\
 per datum; the gradient is :math:`E_\beta[\nabla \log w] + \mathrm{Cov}_\beta(\log w,
 \nabla \log \tilde \pi_\beta)` at constant draws, so latents may be discrete. Both are biased at
 finite K, as self-normalised weights are. S = 1 has the value of the ELBO, and (K - 1) / K of its
-gradient in the guide.
+gradient in the guide. Tempered weights (see `ppgm.inference.tempering`) stand in the place of w.
 
 References:
     | The Thermodynamic Variational Objective (Masrani, Le & Wood, 2019)
@@ -26,13 +26,14 @@ from ppgm.domains import check_number
 from ppgm.errors import ArgumentError
 from ppgm.inference.counts import set_count
 from ppgm.inference.objective import AbstractMultiSample
+from ppgm.inference.tempered import AbstractTempered
 from ppgm.ops import Array, ops_of
 from ppgm.terms import Ask, Weights
 from ppgm.views import View
 
 
 @dataclass(frozen=True)
-class ThermodynamicELBO(AbstractMultiSample):
+class ThermodynamicELBO(AbstractMultiSample, AbstractTempered):
     """Lower Riemann sum of the thermodynamic integral, from `particles` draws.
 
     Args:
@@ -48,6 +49,7 @@ class ThermodynamicELBO(AbstractMultiSample):
     betas: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         set_count(self, "particles", 2, ": weights are normalised over them (use ELBO for one)")
         set_count(self, "partitions")
         check_number(self, "first", above=0.0, below=1.0)
@@ -78,25 +80,31 @@ class ThermodynamicELBO(AbstractMultiSample):
 
     def rows(self, weights: Weights) -> Array:
         """Returns minus the estimate of the sum per row, ``(*rows)``."""
-        return -thermodynamic_rows(weights.log_p, weights.log_q, self.temperatures)
+        return self._rows(weights, weights.log_q)
+
+    def tempered_rows(self, weights: Weights, drawn: Weights) -> Array:
+        """Returns the same for tempered weights of draws."""
+        return self._rows(weights, drawn.log_q)
+
+    def _rows(self, weights: Weights, log_q: Array) -> Array:
+        return -thermodynamic_rows(weights.log_p - weights.log_q, log_q, self.temperatures)
 
 
-def thermodynamic_rows(log_p: Array, log_q: Array, betas: tuple[float, ...]) -> Array:
+def thermodynamic_rows(log_w: Array, log_q: Array, betas: tuple[float, ...]) -> Array:
     """Returns the Riemann sum per row, with the covariance form of its gradient.
 
     Args:
-        log_p: Log joint density of data and constant draws, ``(K, *rows)``.
+        log_w: Log weights of constant draws, ``(K, *rows)``.
         log_q: Log density of the draws under the guide, ``(K, *rows)``.
         betas: Temperatures from 0 to 1.
     """
-    ops = ops_of(log_p)
+    ops = ops_of(log_w)
     stop = ops.stop_gradient
-    log_w = log_p - log_q
     total = 0.0
     for beta, after in pairwise(betas):
         share = ops.softmax(beta * stop(log_w), 0)
         mean = (share * stop(log_w)).sum(0)
-        path = (1 - beta) * log_q + beta * log_p  # unnormalised log density at beta
+        path = log_q + beta * log_w  # unnormalised log density at beta
         spread = share * (stop(log_w) - mean) * (path - stop(path))
         total = total + (after - beta) * ((share * log_w).sum(0) + spread.sum(0))
     return total
