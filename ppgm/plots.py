@@ -7,6 +7,7 @@ threads and notebooks; ``figure.savefig(path)`` writes a file.
 __all__ = [
     "curve",
     "curves",
+    "forecast",
     "gradients",
     "images",
     "latent",
@@ -23,6 +24,7 @@ import numpy as np
 
 from ppgm.errors import ArgumentError
 from ppgm.plots_gradients import gradients
+from ppgm.plots_sequences import forecast
 from ppgm.plots_style import (
     CLASSES,
     COLOURS,
