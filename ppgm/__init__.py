@@ -12,6 +12,8 @@ __all__ = [
     "__version__",
     "active_units",
     "data",
+    "diagnostics",
+    "errors",
     "estimators",
     "evaluate",
     "fit",
@@ -19,17 +21,22 @@ __all__ = [
     "gradients",
     "graph",
     "graphs",
+    "guides",
     "infer",
     "inference",
     "interpolate",
     "load",
     "models",
+    "nets",
     "optimisers",
+    "plots",
     "predict",
     "program",
     "registry",
     "sample",
     "smooth",
+    "testing",
+    "transforms",
 ]
 
 from importlib import import_module
@@ -38,7 +45,21 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from ppgm import data, graphs, inference, models, optimisers, registry
+    from ppgm import (
+        data,
+        diagnostics,
+        errors,
+        graphs,
+        guides,
+        inference,
+        models,
+        nets,
+        optimisers,
+        plots,
+        registry,
+        testing,
+        transforms,
+    )
     from ppgm.answers import infer
     from ppgm.estimator_table import estimators
     from ppgm.evaluation import evaluate
