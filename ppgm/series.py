@@ -6,7 +6,7 @@ seen, by step ``(N, T)`` or by entry ``(N, T, D)``) and ``"u"`` (inputs ``(N, T,
 that was not seen may hold any finite number.
 """
 
-__all__ = ["Series", "check_series"]
+__all__ = ["Series", "check_series", "seen_entries"]
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,6 +16,7 @@ import numpy as np
 
 from ppgm.errors import DataError
 from ppgm.ops import Array
+from ppgm.testing import kalman
 
 
 @dataclass(frozen=True)
@@ -98,11 +99,24 @@ def check_series(owner: Any, data: Mapping[str, Any], features: int, inputs: int
         _check_lengths(name, np.asarray(data["lengths"]), rows)
 
 
+def seen_entries(data: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """Returns what was seen of data of sequences: booleans ``(N, T, D)`` for "x"."""
+    if data.get("x") is None:
+        return {}
+    x, mask, lengths = (data.get(name) for name in ("x", "mask", "lengths"))
+    return {"x": kalman.observed(kalman.Series(np.asarray(x), mask, lengths))}
+
+
 def _check_lengths(name: str, lengths: np.ndarray, rows: tuple[int, ...] | None) -> None:
     if lengths.ndim != 1 or (rows is not None and lengths.shape != rows[:1]):
         wanted = "(N,)" if rows is None else rows[:1]
         raise DataError(
             f"{name}: data['lengths'] must have the shape {wanted}, not {lengths.shape}"
+        )
+    if lengths.dtype.kind not in "iuf":
+        raise DataError(
+            f"{name}: data['lengths'] must be numbers of steps, not {lengths.dtype} such as "
+            f"{lengths.flat[0]!r}"
         )
     most = np.inf if rows is None else rows[1]
     bad = np.flatnonzero((lengths < 1) | (lengths > most) | (lengths != np.floor(lengths)))

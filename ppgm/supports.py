@@ -45,7 +45,7 @@ def check_support(table: SiteTable, data: Mapping[str, Any], declaration: Any = 
             continue
         test, words, advice = rule
         array = np.asarray(value)
-        bad = np.argwhere(~test(array))
+        bad = np.argwhere(~test(array) & _counts(site.name, data, declaration))
         if len(bad):
             raise DataError(
                 f"data['{site.name}'] has {len(bad)} values outside the support of site "
@@ -53,6 +53,12 @@ def check_support(table: SiteTable, data: Mapping[str, Any], declaration: Any = 
                 f"at {tuple(int(i) for i in bad[0])}: "
                 f"{_for_bits(array, declaration) if site.support == 'boolean' else advice}"
             )
+
+
+def _counts(name: str, data: Mapping[str, Any], declaration: Any) -> Any:
+    """Returns which values of a site count: all but those that the declaration does not read."""
+    seen = getattr(declaration, "seen", None)
+    return True if seen is None else seen(data).get(name, True)
 
 
 def _check_bits(site: Site, value: np.ndarray) -> None:

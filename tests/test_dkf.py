@@ -14,7 +14,7 @@ from ppgm.guides import IAF
 from ppgm.guides.linear_chain import LinearChain
 from ppgm.guides.smoothers import SMOOTHERS
 from ppgm.inference import ELBO, IWAE, STL, Anneal
-from ppgm.models import DKF, Bernoulli, ContinuousBernoulli, Gaussian, Poisson
+from ppgm.models import DKF, HMM, Bernoulli, ContinuousBernoulli, Gaussian, Poisson
 from ppgm.probes import probe
 from ppgm.series import Series
 from ppgm.testing import cubature, deep_kalman, differences, kalman
@@ -491,3 +491,29 @@ def test_columns_that_are_no_hosts_own_cannot_miss_one_by_one(
 def test_the_exact_answer_is_of_linear_models_alone(rng: np.random.Generator) -> None:
     with pytest.raises(ArgumentError, match="needs transition='linear'"):
         deep().log_likelihood({}, **series(rng))
+
+
+@pytest.mark.parametrize("made", [DKF(2, 1, hidden=(3,), emitter=(3,), rnn=3), HMM(2)])
+def test_bits_that_were_not_seen_may_be_any_number(
+    host: str, made: Any, rng: np.random.Generator
+) -> None:
+    x = (rng.random((2, 4, 2)) < 0.5).astype(float)
+    data = {"x": x, "mask": np.ones((2, 4)), "lengths": np.array([4, 2])}
+    data["mask"][0, 1] = 0
+    odd = x.copy()
+    odd[0, 1], odd[1, 2:] = 7.0, -3.5
+    program = ppgm.program(made, host=host)
+    wanted, got = (
+        ppgm.fit(program, data | {"x": value}, ELBO(), steps=2, seed=3) for value in (x, odd)
+    )
+    for name, value in wanted.params.items():
+        np.testing.assert_array_equal(got.params[name], value, err_msg=name)
+    odd[1, 1, 0] = 7.0
+    with pytest.raises(DataError, match=r"1 values outside .* the first 7.0 at \(1, 1, 0\)"):
+        ppgm.fit(program, data | {"x": odd}, ELBO(), steps=2)
+
+
+@pytest.mark.parametrize("lengths", [["two", "one"], [None, 2], [True, True]])
+def test_lengths_that_are_no_numbers(lengths: Any) -> None:
+    with pytest.raises(DataError, match=r"data\['lengths'\] must be numbers of steps, not"):
+        DKF(2, 1).check_data({"x": np.zeros((2, 4, 2)), "lengths": lengths})

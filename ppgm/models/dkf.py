@@ -38,7 +38,7 @@ from ppgm.models.transitions import gated, perceptron
 from ppgm.models.vae import LIKELIHOODS
 from ppgm.nets import ACTIVATIONS, GRU, LSTM, MLP, RNN
 from ppgm.ops import Array
-from ppgm.series import Series, check_series
+from ppgm.series import Series, check_series, seen_entries
 from ppgm.testing import kalman
 
 FLOWS = ("IAF", "Planar", "Sylvester", "Coupling")
@@ -127,6 +127,10 @@ class DKF:
                 f"DKF: data['x'] is NaN at row {row}, step {step}: put any number there and a 0 "
                 "in data['mask'] for what is missing; ppgm.data.missing(x) makes both"
             )
+
+    def seen(self, data: Mapping[str, Any]) -> dict[str, np.ndarray]:
+        """Returns which entries of the data count: those that are no padding and not missing."""
+        return seen_entries(data)
 
     def model(
         self,

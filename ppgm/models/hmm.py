@@ -29,7 +29,7 @@ from ppgm.models.likelihoods import Bernoulli, Likelihood
 from ppgm.models.parts import check_part
 from ppgm.models.vae import LIKELIHOODS
 from ppgm.ops import NUMPY, Array
-from ppgm.series import Series, check_series
+from ppgm.series import Series, check_series, seen_entries
 from ppgm.testing import emissions, hidden_markov, kalman
 
 Params = Mapping[str, np.ndarray]
@@ -81,6 +81,10 @@ class HMM:
     def check_data(self, data: Mapping[str, Any]) -> None:
         """Refuses data of other shapes than those of sequences."""
         check_series(self, data, self.features)
+
+    def seen(self, data: Mapping[str, Any]) -> dict[str, np.ndarray]:
+        """Returns which entries of the data count: those that are no padding and not missing."""
+        return seen_entries(data)
 
     def model(
         self,

@@ -29,7 +29,7 @@ from ppgm.domains import check_choice, check_size
 from ppgm.guides.linear_chain import LinearChain, posterior_chain
 from ppgm.nets import MLP
 from ppgm.ops import Array
-from ppgm.series import Series, check_series
+from ppgm.series import Series, check_series, seen_entries
 from ppgm.testing import kalman
 from ppgm.testing.kalman_smoother import Smoothed, smoothed
 
@@ -72,6 +72,10 @@ class LinearGaussianSSM:
     def check_data(self, data: Mapping[str, Any]) -> None:
         """Refuses data of other shapes than those of sequences."""
         check_series(self, data, self.features, self.inputs)
+
+    def seen(self, data: Mapping[str, Any]) -> dict[str, np.ndarray]:
+        """Returns which entries of the data count: those that are no padding and not missing."""
+        return seen_entries(data)
 
     def model(
         self,
