@@ -47,6 +47,7 @@ COMPARISONS = {
     "covariances": ("diagonal", "rank one", "low rank"),
     "importance_weighted": ("ELBO", "IWAE-5", "ELBO, then IWAE-5", "IWAE-5, then ELBO"),
     "flow_guides": ("mean-field", "IAF", "planar"),
+    "forecasts": ("climatology", "a cycle ago", "linear-Gaussian", "DKF"),
     "quadrants": ("network", "CVAE", "gap"),
     "schools_guides": ("NUTS", "mean-field", "full-rank", "IAF", "spline"),
     "semi_supervised": ("logistic regression", "class loss, y drawn"),
@@ -141,3 +142,34 @@ def test_logistic_regression_by_minibatches(host):
     method = SVI(ELBO(), steps=600, draws=100, batch_size=100, optimiser=Adam(0.03))
     posterior = ppgm.infer(example["make"](host), train, method, seed=0)
     assert example["accuracy"](posterior, test) > 0.9
+
+
+def test_scores_of_forecasts(rng):
+    """CRPS by its definition, intervals by quantiles, and blocks of what is known."""
+    example = load("forecasts")
+    draws, truth = rng.normal(size=(7, 25, 2)), rng.normal(size=(25, 2))
+    apart = np.abs(draws[:, None] - draws).mean((0, 1))
+    expected = np.abs(draws - truth).mean(0) - apart / 2
+    np.testing.assert_allclose(example["crps"](draws, truth), expected, atol=1e-12)
+    truth[3, 1] = np.nan
+    low, high = np.quantile(draws, [0.05, 0.95], axis=0)
+    held = example["inside"](draws, truth)
+    np.testing.assert_array_equal(np.isnan(held), np.isnan(truth))
+    assert held[5, 0] == (low[5, 0] <= truth[5, 0] <= high[5, 0])
+    known = np.delete(truth, 3, axis=0)[:22].mean(1)
+    means = [known[:11].mean(), known[11:].mean()]
+    np.testing.assert_allclose(example["blocks"](truth), means)
+
+
+def test_a_cycle_ago_is_the_same_phase():
+    """On a series of period 11 the guess is off by nothing, from any year."""
+    example = load("forecasts")
+    x = np.tile(np.arange(11.0) ** 2, 29)[:309]
+    root = np.sqrt(x[:221])
+    series = example["Series"](x, root.mean(), root.std())
+    origins = np.arange(1921, 1988)
+    for name, draws in example["plain"](series, origins):
+        truth = example["windows"](x, origins, 22)
+        if name == "a cycle ago":
+            np.testing.assert_allclose(draws, np.broadcast_to(truth, draws.shape), atol=1e-9)
+            assert example["crps"](draws, truth).max() < 1e-9
