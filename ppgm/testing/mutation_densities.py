@@ -42,7 +42,7 @@ MAPS = (
     Mutant("bin of a spline's inverse by the wrong axis", "M10", "ppgm/transforms/spline.py",
            "starts = (lefts, bottoms)[axis]", "starts = lefts", ROOT),
     Mutant("slopes of a spline that do not meet the tails", "M14", "ppgm/transforms/spline.py",
-           "end = xp.ones_like(inner[..., :1])", "end = 2 * xp.ones_like(inner[..., :1])",
+           "end = xp.ones_like(inner[..., :1, :])", "end = 2 * xp.ones_like(inner[..., :1, :])",
            _tests("splines", "ends_meet_the_tails_with_slope_one")),
     Mutant("gradients of the tails through the bend", "M14", "ppgm/transforms/spline.py",
            "x_in = xp.where(inside, x, xp.zeros_like(x))", "x_in = x",

@@ -117,20 +117,24 @@ class Spline:
         """Finds the bin by the knots of the first axis (0) or of the second (1)."""
         ops = ops_of(x)
         xp, bins = ops.np, (self.raw.shape[-1] + 1) // 3
-        sizes = (self.raw[..., :bins], self.raw[..., bins : 2 * bins])
-        widths, heights = (_shares(ops, raw) * 2 * self.bound for raw in sizes)
+        # Networks give bins before coordinates. With the longer axis last both hosts take little
+        # more than half the time (row "spline" of `benchmarks`).
+        raw = xp.moveaxis(self.raw, -1, -2)
+        sizes = (raw[..., :bins, :], raw[..., bins : 2 * bins, :])
+        widths, heights = (_shares(ops, part) * 2 * self.bound for part in sizes)
         lefts, bottoms = (_starts(xp, part) - self.bound for part in (widths, heights))
-        inner = LEAST + ops.softplus(self.raw[..., 2 * bins :] + LEVEL)
-        end = xp.ones_like(inner[..., :1])
-        slopes = xp.concat([end, inner, end], axis=-1)
+        inner = LEAST + ops.softplus(raw[..., 2 * bins :, :] + LEVEL)
+        end = xp.ones_like(inner[..., :1, :])
+        slopes = xp.concat([end, inner, end], axis=-2)
 
         # the bin is the last one that starts at or below x
         starts = (lefts, bottoms)[axis]
-        index = (x[..., None] >= starts[..., 1:]).sum(-1)[..., None]
+        index = (x[..., None, :] >= starts[..., 1:, :]).sum(-2)[..., None, :]
 
         def at(values: Array, index: Array) -> Array:
-            whole = xp.broadcast_to(values, (*index.shape[:-1], values.shape[-1]))
-            return xp.take_along_axis(whole, index, axis=-1)[..., 0]
+            shape = (*index.shape[:-2], values.shape[-2], index.shape[-1])
+            whole = xp.broadcast_to(values, shape)
+            return xp.take_along_axis(whole, index, axis=-2)[..., 0, :]
 
         return Bin(
             at(lefts, index), at(bottoms, index), at(widths, index), at(heights, index),
@@ -139,14 +143,14 @@ class Spline:
 
 
 def _shares(ops: Any, raw: Array) -> Array:
-    """Returns shares of at least `LEAST` that add to one."""
-    return LEAST + (1 - LEAST * raw.shape[-1]) * ops.softmax(raw, -1)
+    """Returns shares of at least `LEAST` that add to one, for ``(*, K, D)``."""
+    return LEAST + (1 - LEAST * raw.shape[-2]) * ops.softmax(raw, -2)
 
 
 def _starts(xp: Any, sizes: Array) -> Array:
-    """Returns where each bin starts when the first one starts at 0."""
-    ends = xp.cumulative_sum(sizes, axis=-1)
-    return xp.concat([xp.zeros_like(ends[..., :1]), ends[..., :-1]], axis=-1)
+    """Returns where each bin starts when the first one starts at 0, for ``(*, K, D)``."""
+    ends = xp.cumulative_sum(sizes, axis=-2)
+    return xp.concat([xp.zeros_like(ends[..., :1, :]), ends[..., :-1, :]], axis=-2)
 
 
 def _at(place: Bin, theta: Array) -> tuple[Array, Array]:
