@@ -15,7 +15,7 @@ type knows the data to come, so forecasts within the data need data cut short: e
 __all__ = ["forecast", "interpolate", "smooth"]
 
 from collections.abc import Callable, Mapping
-from functools import partial
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -125,8 +125,7 @@ def forecast(
     _check_count("steps", steps)
     ends = _ends(arrays)
     longer = _longer(arrays, ends, steps, ahead)
-    fn = partial(_continued, steps=steps)
-    states, x = _by_rows(known, longer, fn, draws, seed)
+    states, x = _by_rows(known, longer, _continued, draws, seed, steps=steps)
     times = ends[:, None] + np.arange(steps)
     return Trajectories(states, x, times, _seen(arrays), _facts(known, "forecast", seed))
 
@@ -216,16 +215,29 @@ def _check_count(name: str, value: Any) -> None:
         raise ArgumentError(f"{name} must be an integer of at least 1, not {value!r}")
 
 
-def _by_rows(
-    known: Fit, data: Arrays, fn: Callable[..., tuple[Array, ...]], draws: int, seed: int
-) -> list[np.ndarray]:
-    """Calls ``fn(declaration, series, rng, draws)`` for some rows at a time."""
+@dataclass(frozen=True)
+class _Drawn:
+    """A function of the declaration and some rows, by the host: equal ones are compiled once."""
 
-    def run(declaration: Any, ppl: Any, batch: Mapping[str, Any], rng: Any) -> tuple[Array, ...]:
+    fn: Callable[..., tuple[Array, ...]]
+    draws: int
+    options: tuple[tuple[str, int], ...]
+
+    def __call__(
+        self, declaration: Any, ppl: Any, batch: Mapping[str, Any], rng: Any
+    ) -> tuple[Array, ...]:
+        """Calls the function with the rows as a series."""
         lengths, mask, u = (batch.get(n) for n in ("lengths", "mask", "u"))
         series = Series(ppl, batch["x"], lengths, mask, u)
-        return fn(declaration, series, rng, draws)
+        return self.fn(declaration, series, rng, self.draws, **dict(self.options))
 
+
+def _by_rows(
+    known: Fit, data: Arrays, fn: Callable[..., tuple[Array, ...]], draws: int, seed: int,
+    **options: int,
+) -> list[np.ndarray]:  # fmt: skip
+    """Calls ``fn(declaration, series, rng, draws, **options)`` for some rows at a time."""
+    run = _Drawn(fn, draws, tuple(options.items()))
     call = hosts.load(known.program.host).within(known.program, known.params, data, run)
     rows = len(data["x"])
     size, parts = min(rows, max(1, PAIRS // draws)), []

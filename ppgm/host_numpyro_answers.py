@@ -13,36 +13,33 @@ __all__ = [
 ]
 
 from collections.abc import Callable, Mapping
+from dataclasses import is_dataclass
 from functools import partial
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import numpyro
 from jax import Array
-from jax.core import Tracer
-from numpyro.distributions import constraints
 
+from ppgm.host_numpyro_kept import kept
 from ppgm.host_numpyro_keys import JaxRng
 from ppgm.host_numpyro_ops import OPS, to_array, to_numpy
-from ppgm.host_numpyro_ppl import PortableDistribution, base_of, support_values
+from ppgm.host_numpyro_records import records_of
 from ppgm.host_numpyro_run import (
     Setup,
     flatten,
-    is_auxiliary,
     kind_of,
     open_setup,
-    plates_of,
     refuse_mutable,
     run,
     to_term,
 )
-from ppgm.host_numpyro_runner import ENUMERATION_LIMIT, NumpyroRunner
+from ppgm.host_numpyro_runner import NumpyroRunner
 from ppgm.layouts import make_layout
 from ppgm.programs import Program
 from ppgm.rows import row_count
-from ppgm.sites import Record, SiteTable, seen_batch, tabulate
+from ppgm.sites import Record, SiteTable, tabulate
 from ppgm.terms import Ask, weigh
 
 Arrays = dict[str, np.ndarray]
@@ -78,7 +75,7 @@ def trace(
 
     def look(key: Array, traced: dict[str, Array], *, finite: bool) -> None:
         sites = _trace_sides(setup, {**traced, **static}, key, given)[side]
-        found.update(_records(sites, setup, side, finite=finite))
+        found.update(records_of(sites, setup, side, finite=finite))
 
     key = jax.random.key(seed)
     try:
@@ -99,7 +96,7 @@ def table_of(
     sides = _trace_sides(setup, data, key, {}, args)
     for side, sites in sides.items():
         refuse_mutable(sites, side)
-    records = {s: _records(v, setup, s, finite=False) for s, v in sides.items()}
+    records = {s: records_of(v, setup, s, finite=False) for s, v in sides.items()}
     table = tabulate(records["model"], records.get("guide"), data, row_count(data))
     return table, max([0, *(-p.dim for p in table.plates.values())])
 
@@ -118,16 +115,21 @@ def log_weights(
 def weigher(source: Program, params: Mapping[str, np.ndarray], data: Mapping[str, Any]) -> Any:
     """Returns ``(data, particles, seed) -> log weights``, compiled once for each shape."""
     setup = open_setup(source, data, params)
-    static = {k: v for k, v in data.items() if not isinstance(to_array(v), jax.Array)}
+    own, static = setup.program, _static(data)
 
-    @partial(jax.jit, static_argnums=3)
-    def weigh_batch(params: Any, key: Array, batch: Any, particles: int) -> Array:
-        full = {**batch, **static}
-        table, dims = table_of(setup.program, params, key, full)
-        runner = NumpyroRunner(setup.program, params, JaxRng(key), full, dims)
-        terms, _ = runner.pair(Ask(particles))
-        weights = weigh(terms, make_layout(table, dims), OPS)
-        return weights.log_p - weights.log_q
+    def make() -> Callable[..., Any]:
+        @partial(jax.jit, static_argnums=3)
+        def weigh_batch(params: Any, key: Array, batch: Any, particles: int) -> Array:
+            full = {**batch, **static}
+            table, dims = table_of(own, params, key, full)
+            runner = NumpyroRunner(own, params, JaxRng(key), full, dims)
+            terms, _ = runner.pair(Ask(particles))
+            weights = weigh(terms, make_layout(table, dims), OPS)
+            return weights.log_p - weights.log_q
+
+        return weigh_batch
+
+    weigh_batch = kept(own, ("weights", *static.items()), make)
 
     def call(data: Mapping[str, Any], particles: int, seed: int) -> np.ndarray:
         batch = {k: to_array(v) for k, v in data.items() if k not in static}
@@ -148,22 +150,33 @@ def within(
         source: The program, of a declaration.
         params: Constrained parameters.
         data: Data like those to come.
-        fn: The function.
+        fn: The function; one that is a frozen dataclass is found again by later calls.
     """
     setup = open_setup(source, data, params)
-    static = {k: v for k, v in data.items() if not isinstance(to_array(v), jax.Array)}
+    own, dims, static = setup.program, setup.dims, _static(data)
 
-    @jax.jit
-    def compiled(params: Any, key: Array, batch: Any) -> tuple[Array, ...]:
-        rng = JaxRng(key)
-        runner = NumpyroRunner(setup.program, params, rng, {**batch, **static}, setup.dims)
-        return runner.within(lambda d, ppl: fn(d, ppl, runner.data, rng))
+    def make() -> Callable[..., Any]:
+        @jax.jit
+        def compiled(params: Any, key: Array, batch: Any) -> tuple[Array, ...]:
+            rng = JaxRng(key)
+            runner = NumpyroRunner(own, params, rng, {**batch, **static}, dims)
+            return runner.within(lambda d, ppl: fn(d, ppl, runner.data, rng))
+
+        return compiled
+
+    known = is_dataclass(fn)
+    compiled = kept(own, ("within", fn, dims, *static.items()), make) if known else make()
 
     def call(data: Mapping[str, Any], seed: int) -> tuple[np.ndarray, ...]:
         batch = {k: to_array(v) for k, v in data.items() if k not in static}
         return tuple(map(to_numpy, compiled(setup.params, jax.random.key(seed), batch)))
 
     return call
+
+
+def _static(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns data that are no arrays: a function is compiled for their values."""
+    return {k: v for k, v in data.items() if not isinstance(to_array(v), jax.Array)}
 
 
 def sample(
@@ -186,20 +199,27 @@ def sample(
         seed: Seed of the draws.
         given: Values of latents, ``(draws, *batch, *event)``, to condition the model on.
     """
-    setup = open_setup(source, data, params, seed)
-    arrays = {k: to_array(v) for k, v in data.items()}
+    setup, arrays = open_setup(source, data, params), {k: to_array(v) for k, v in data.items()}
+    own = setup.program
+    # a host's own program may look at numbers, to count groups for instance
+    static = arrays if own.declaration is None else _static(data)
     plates, key = jax.random.split(jax.random.key(seed))
 
-    def one(key: Array, values: Arrays) -> dict[str, Array]:
+    def one(params: Any, plates: Array, batch: Any, key: Array, values: Any) -> dict[str, Array]:
         sites = run(
-            getattr(setup.program, side), setup.params, JaxRng(key), arrays,
+            getattr(own, side), params, JaxRng(key), {**batch, **static},
             values=values, plates=JaxRng(plates), observe=side == "guide",
         )  # fmt: skip
         kinds = ("latent", "observed", "deterministic")
         return {n: s["value"] for n, s in sites.items() if kind_of(s) in kinds}
 
+    def make() -> Callable[..., Any]:
+        return jax.jit(jax.vmap(one, in_axes=(None, None, None, 0, 0)))
+
+    batch = {k: v for k, v in arrays.items() if k not in static}
     fixed = {n: to_array(v) for n, v in (given or {}).items()}
-    found = jax.jit(jax.vmap(one))(jax.random.split(key, draws), fixed)
+    draw = kept(own, ("draws", side, *static.items()), make)
+    found = draw(setup.params, plates, batch, jax.random.split(key, draws), fixed)
     return {n: to_numpy(v) for n, v in found.items()}
 
 
@@ -271,93 +291,3 @@ def _trace_sides(
         drawn = {n: s["value"] for n, s in sides[side].items() if s["type"] in ("sample", "plate")}
         values = drawn | values
     return sides
-
-
-def _records(
-    sites: Mapping[str, Any], setup: Setup, side: str, *, finite: bool = True
-) -> dict[str, Record]:
-    kinds = ("latent", "observed", "factor", "deterministic")
-    records = {
-        n: _record(s, sites, finite=finite) for n, s in sites.items() if kind_of(s) in kinds
-    }
-    own = {n: setup.params[n] for n in setup.groups[side]}
-    return records | {
-        n: _param(v, _support_name(setup.constraints.get(n) or constraints.real))
-        for n, v in flatten(own).items()
-    }
-
-
-def _param(value: np.ndarray, constraint: str) -> Record:
-    return Record(
-        "param", True, "Param", constraint, (), value.shape, (), True, False, 0, True,
-        bool(np.isfinite(value).all()),
-    )  # fmt: skip
-
-
-def _record(site: Mapping[str, Any], sites: Mapping[str, Any], *, finite: bool) -> Record:
-    kind, plates = kind_of(site), plates_of(site, sites)
-    if kind == "deterministic":
-        return _deterministic(site, plates, finite=finite)
-    fn, base = site["fn"], base_of(site["fn"])
-    portable = base.portable if isinstance(base, PortableDistribution) else None
-    support = getattr(fn, "support", None)
-    values = support_values(fn, ENUMERATION_LIMIT) if kind != "factor" else None
-    return Record(
-        type="auxiliary" if is_auxiliary(site) else "factor" if kind == "factor" else "sample",
-        observed=kind == "observed",
-        distribution=_plain_name(type(portable or base).__name__),
-        support=_support_name(support),
-        batch_shape=seen_batch(fn.batch_shape, fn.event_shape, jnp.shape(site["value"])),
-        event_shape=() if kind == "factor" else tuple(fn.event_shape),
-        plates=plates,
-        reparameterised=bool(fn.has_rsample),
-        discrete=bool(getattr(support, "is_discrete", False)),
-        enumerable=0 if values is None else len(values),
-        normalised=kind != "factor" and bool(getattr(portable, "normalised", True)),
-        finite=not finite or _is_finite(site["value"], to_term(site, sites, "", 0).log_prob),
-        bounds=_bounds(support),
-    )
-
-
-def _bounds(support: Any) -> tuple[int, int] | None:
-    while hasattr(support, "base_constraint"):
-        support = support.base_constraint
-    if _support_name(support) != "integer_interval":
-        return None
-    ends = (support.lower_bound, support.upper_bound)
-    if any(isinstance(e, Tracer) or jnp.ndim(e) for e in ends):
-        return None
-    return int(ends[0]), int(ends[1])
-
-
-def _deterministic(site: Mapping[str, Any], plates: Any, *, finite: bool) -> Record:
-    value = site["value"]
-    depth = max([-p.dim for p in plates], default=0)
-    shape = tuple(jnp.shape(value))
-    return Record(
-        "deterministic", True, "Deterministic", "real", shape[:depth], shape[depth:], plates,
-        True, False, 0, False, not finite or _is_finite(value),
-    )  # fmt: skip
-
-
-def _is_finite(*arrays: Any) -> bool:
-    return all(bool(jnp.isfinite(jnp.asarray(a)).all()) for a in arrays)
-
-
-def _plain_name(name: str) -> str:
-    return {"Unit": "Factor"}.get(name, name.removesuffix("Logits").removesuffix("Probs"))
-
-
-def _support_name(support: Any) -> str:
-    while hasattr(support, "base_constraint"):
-        support = support.base_constraint
-    name = type(support).__name__.lstrip("_").lower()
-    return SUPPORTS.get(name, name)
-
-
-SUPPORTS = {
-    "unitinterval": "unit_interval",
-    "integernonnegative": "nonnegative_integer",
-    "integergreaterthan": "nonnegative_integer",
-    "integerinterval": "integer_interval",
-}

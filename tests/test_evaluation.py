@@ -11,7 +11,8 @@ from ppgm import host as hosts
 from ppgm.errors import ArgumentError, DataError, EstimatorError
 from ppgm.evaluation import Evidence
 from ppgm.fits import Fit
-from ppgm.models import RBM, SBN, FactorAnalysis
+from ppgm.inference import ELBO
+from ppgm.models import RBM, SBN, VAE, FactorAnalysis
 from ppgm.testing import linear_gaussian
 
 D, L, N = 4, 2, 11
@@ -176,3 +177,26 @@ def test_a_dead_column_is_not_an_active_unit(host, x, params):
         ppgm.active_units(fit, {"x": x}, site="w")
     with pytest.raises(ArgumentError, match="2 rows"):
         ppgm.active_units(fit, {"x": x[:1]})
+
+
+def test_a_function_compiled_before_takes_other_parameters_and_data() -> None:
+    """What is kept of an evaluation, or of draws, is code: no number of the first call."""
+    kept = pytest.importorskip("ppgm.host_numpyro_kept")._kept
+    rng = np.random.default_rng(0)
+    program = ppgm.program(VAE(6, 2, hidden=(5,)), host="numpyro")
+    data = [{"x": (rng.random((7, 6)) < 0.5).astype(float)} for _ in range(2)]
+    fits = [ppgm.fit(program, part, ELBO(), steps=n) for n, part in enumerate(data, 1)]
+
+    def answers(i: int) -> tuple[np.ndarray, np.ndarray]:
+        found = ppgm.evaluate(fits[i], data[i], particles=30, seed=i).log_likelihood
+        return found, ppgm.sample(fits[i], 3, seed=i)["x"]
+
+    kept.cache_clear()
+    answers(0)
+    hits = kept.cache_info().hits
+    again = answers(1)
+    assert kept.cache_info().hits >= hits + 2
+    kept.cache_clear()
+    for got, wanted in zip(again, answers(1), strict=True):
+        np.testing.assert_array_equal(got, wanted)
+    assert not np.array_equal(again[0], answers(0)[0])

@@ -15,7 +15,6 @@ __all__ = ["Filtering", "ParticleFilter"]
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -132,8 +131,9 @@ class ParticleFilter:
         check_finite(arrays)
         known = as_fit(fit, arrays)
         check_params(known, arrays)
-        fn = partial(self._run, keep=keep)
-        call = hosts.load(source.host).within(source, known.params, arrays, fn)
+        call = hosts.load(source.host).within(
+            source, known.params, arrays, _Whole(self, keep=keep)
+        )
         parts = [call(part, own) for part, own in self._chunks(arrays, seed)]
         rows = row_count(arrays) or 1
         log_c, size, mean, sd, *kept = (
@@ -142,19 +142,6 @@ class ParticleFilter:
         kept = (np.swapaxes(a, 0, 1) for a in kept)
         return Filtering(log_c.sum(-1, dtype=float), log_c, size, mean, sd, *kept)
 
-    def _run(
-        self, declaration: Any, ppl: Any, data: Mapping[str, Any], rng: Any, *, keep: bool
-    ) -> tuple[Any, ...]:
-        """Returns the arrays of `Filtering`, rows first, by the host."""
-        moves = moves_of(
-            declaration, ppl, data, guided=self.proposal == "guide", scheme=self.resampling,
-            threshold=self.threshold,
-        )  # fmt: skip
-        rows, steps = (int(n) for n in moves.x.shape[:2])
-        shape = (self.particles, rows, steps)
-        noise = rng.normal((*shape, *moves.target.event_shape[1:]))
-        return _summary(run(moves, noise, rng.uniform(shape)), keep=keep)
-
     def _chunks(self, data: dict[str, Any], seed: int) -> Iterator[tuple[dict[str, Any], int]]:
         """Yields rows of the data, the last ones filled up with the first, and a seed for each."""
         rows = row_count(data) or 1
@@ -162,6 +149,28 @@ class ParticleFilter:
         for i, at in enumerate(range(0, rows, size)):
             own = int(np.random.SeedSequence([seed, i]).generate_state(1)[0])
             yield take(data, np.arange(at, at + size) % rows), own
+
+
+@dataclass(frozen=True)
+class _Whole:
+    """One run over all steps, by the host: equal ones are compiled once."""
+
+    filter: ParticleFilter
+    keep: bool
+
+    def __call__(
+        self, declaration: Any, ppl: Any, data: Mapping[str, Any], rng: Any
+    ) -> tuple[Any, ...]:
+        """Returns the arrays of `Filtering`, rows first."""
+        made = self.filter
+        moves = moves_of(
+            declaration, ppl, data, guided=made.proposal == "guide", scheme=made.resampling,
+            threshold=made.threshold,
+        )  # fmt: skip
+        rows, steps = (int(n) for n in moves.x.shape[:2])
+        shape = (made.particles, rows, steps)
+        noise = rng.normal((*shape, *moves.target.event_shape[1:]))
+        return _summary(run(moves, noise, rng.uniform(shape)), keep=self.keep)
 
 
 def _summary(found: Steps, *, keep: bool) -> tuple[Any, ...]:
