@@ -65,9 +65,16 @@ def check_finite(data: Mapping[str, Any], where: str = "") -> None:
         if array.dtype.kind != "f" or np.isfinite(array).all():
             continue
         bad = np.argwhere(~np.isfinite(array))
-        words = zip(("row", "column"), bad[0], strict=False)
-        place = " ".join(f"{w} {i}" for w, i in words) or "its only entry"
+        place = _place(tuple(int(i) for i in bad[0]))
         raise DataError(
             f"data['{name}']{where} has {len(bad)} values that are NaN or infinite, the first "
             f"({array[tuple(bad[0])]}) at {place}: remove or impute them"
         )
+
+
+def _place(index: tuple[int, ...]) -> str:
+    """Returns words for the place of an entry: row and column of a table."""
+    if len(index) > 2:
+        return f"row {index[0]}, index {index}"
+    words = zip(("row", "column"), index, strict=False)
+    return " ".join(f"{w} {i}" for w, i in words) or "its only entry"

@@ -129,6 +129,8 @@ def test_values_that_are_not_finite_are_refused_with_row_and_column(bad):
     batches = [{"x": x[:2]}, {"x": x[2:]}]
     with pytest.raises(DataError, match=r"data\['x'\] of batch 1 has 2 .* at row 1 column 2"):
         open_source(batches, None, 0)
+    with pytest.raises(DataError, match=r"at row 1, index \(1, 0, 2\)"):
+        open_source({"x": x.reshape(2, 3, 4)}, 2, 0)
 
 
 @pytest.mark.parametrize("shape", [(0,), (0, 3), (3, 0)])

@@ -70,7 +70,8 @@ class DKF:
         inputs: Number of columns U of the inputs "u", which act on the step to their own state.
         indicator: Whether the guide's networks read, beside the data, which of them were seen.
         flow: A family of `ppgm.guides`, such as ``IAF(1)``, whose map the guide puts on top of
-            the Gaussian of each step; None leaves it Gaussian.
+            the Gaussian of each step (a `Spline` bends states between its bounds); None leaves
+            it Gaussian.
         steps: Number of steps of sequences that are drawn without data.
     """
 
