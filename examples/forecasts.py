@@ -11,8 +11,9 @@ plain answers: any year of those up to 1920 ("climatology"), and the year at the
 two cycles ago, give or take what such a guess was off by up to 1920. Forecasts from neighbouring
 years share most of their truth: errors are those of the means of blocks of 11.
 
-Run ``python examples/forecasts.py --out forecasts.png``. Widths and numbers of steps were chosen
-by forecasts of 1877 to 1920 from models of the years before.
+Run ``python examples/forecasts.py --out forecasts.png``. The sizes of the models were chosen by
+forecasts of 1877 to 1920 from models of the years before. ``--arviz FILE.nc`` keeps the draws for
+ArviZ, with a dimension of time.
 
 References:
     | Structured Inference Networks for Nonlinear State Space Models (Krishnan, Shalit & Sontag,
@@ -189,7 +190,8 @@ def picture(
             axes.set_axisbelow(True)
             axes.spines[["top", "right"]].set_visible(False)
         left.set(ylabel="sunspot number, yearly mean", ylim=(0, None), xlim=(1899, LAST + 1))
-        left.set_title(f"{name}: 22 years from each dashed line", loc="left", size=10)
+        words = f"{name}: 22 years from each dashed line, given 44 before it"
+        left.set_title(words, loc="left", size=10)
         right.set_title(f"{name}: 11 missing years", loc="left", size=10)
     for axes in grid[-1]:
         axes.set_xlabel("year")
