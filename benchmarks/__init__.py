@@ -5,5 +5,5 @@ same data; each lives in a process of its own, pinned to the same cores, and the
 (A B C A B C ...), so that a busy machine slows all of them alike and peak memory is the
 contestant's own. Times are medians over the rounds; ratios are against the step written by hand.
 With one thread the ratios are of processor time, which a busy neighbour does not stretch; with
-more, of wall time.
+more, of wall time. `--scaling` measures how times grow with numbers of steps and of particles.
 """

@@ -11,19 +11,24 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from benchmarks import harness, imports, table
+from benchmarks import exponents, harness, imports, table
 from benchmarks.rows import ROWS
+from benchmarks.scaling import SERIES
 
 NAMES = (*ROWS, "import")
 PACKAGES = ("ppgm", "torch", "pyro-ppl", "jax", "numpyro", "optax", "pixyz", "numpy")
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Runs the rows that were asked for."""
+    """Runs the rows that were asked for, or the series."""
     options = _parser().parse_args(arguments)
     limits = harness.Limits(options.rounds, 2, options.threads, options.quick)
     report: dict[str, Any] = {"machine": _machine(options), "rows": []}
     print(json.dumps(report["machine"]), file=sys.stderr)
+    (_scaling if options.scaling else _rows)(options, limits, report)
+
+
+def _rows(options: argparse.Namespace, limits: harness.Limits, report: dict[str, Any]) -> None:
     for name in options.rows:
         report["rows"] += _run(name, options, limits)
         _save(Path(options.out), report)
@@ -43,6 +48,16 @@ def _run(name: str, options: argparse.Namespace, limits: harness.Limits) -> list
     if options.only:
         labels = [label for label in labels if label in options.only]
     return harness.measure(row, labels, limits)
+
+
+def _scaling(options: argparse.Namespace, limits: harness.Limits, report: dict[str, Any]) -> None:
+    for series in SERIES:
+        print(f"{series.title} ...", file=sys.stderr, flush=True)
+        records = exponents.measure(series, limits, options.only)
+        report["rows"] += records
+        _save(Path(options.out), report)
+        if records:
+            print(exponents.table(records), end="\n\n")
 
 
 def _show(records: list[dict[str, Any]]) -> None:
@@ -66,6 +81,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--rounds", type=int, default=15, help="measured rounds a contestant (default 15)")
     add("--threads", type=int, default=1, help="cores and threads a contestant (default 1)")
     add("--quick", action="store_true", help="a third of the steps in a round")
+    add("--scaling", action="store_true", help="no rows: how times grow with T and with K")
     add("--compile", action="store_true", help="torch.compile of the hand-written loss as well")
     add("--out", default="runs/bench.json", help="where the JSON goes (default runs/bench.json)")
     return parser

@@ -63,8 +63,7 @@ class Worker:
 
 def measure(row: Row, labels: list[str], limits: Limits) -> list[dict[str, Any]]:
     """Returns one record a contestant: times, ratio to its baseline, loss, check and memory."""
-    if limits.quick:
-        row = replace(row, steps=max(row.steps // 3, 2), repeats=max(row.repeats // 3, 10))
+    row = shortened(row, limits)
     checks = [_checked(row, label, limits) for label in labels]
     workers = [Worker(row, label, limits) for label in labels]
     try:
@@ -77,6 +76,13 @@ def measure(row: Row, labels: list[str], limits: Limits) -> list[dict[str, Any]]
     # On one core a contestant's processor time is its time without the neighbours'.
     clock = "cpu_ms" if limits.threads == 1 else "ms"
     return _compared(row, [_record(row, *pair, limits) for pair in pairs], clock)
+
+
+def shortened(row: Row, limits: Limits) -> Row:
+    """Returns the row with as many steps and repeats as are asked for."""
+    if not limits.quick:
+        return row
+    return replace(row, steps=max(row.steps // 3, 2), repeats=max(row.repeats // 3, 10))
 
 
 def _checked(row: Row, label: str, limits: Limits) -> np.ndarray:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TextIO
 
 from benchmarks.row import Contestant
-from benchmarks.rows import ROWS
+from benchmarks.rows import POINTS, ROWS
 
 Reply = dict[str, float] | list[list[float]]
 """A round's times, or the losses of a check."""
@@ -57,7 +57,7 @@ def answer(contestant: Contestant, command: list[str]) -> Reply:
 def main(name: str, label: str, steps: str, threads: str, replies: TextIO) -> None:
     """Builds the contestant and serves it to the end of the input."""
     limit(int(threads))
-    row = replace(ROWS[name], steps=int(steps))
+    row = replace((ROWS | POINTS)[name], steps=int(steps))
     module, variant = row.contestants[label]
     start = resident()
     build = importlib.import_module(f"{row.package}.{module}").build

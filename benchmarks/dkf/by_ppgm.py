@@ -8,13 +8,14 @@ from ppgm.inference import ELBO
 from ppgm.models import DKF
 from ppgm.optimisers import Adam
 
+DECLARATION = DKF(
+    dkf.FEATURES, dkf.LATENT, hidden=(dkf.TRANSITION,), emitter=(dkf.EMISSION,) * 2,
+    rnn=dkf.RNN, cell="rnn",
+)  # fmt: skip
+
 
 def build(row: Row, variant: str) -> Contestant:
     """Returns the contestant; variants are the hosts."""
-    declaration = DKF(
-        dkf.FEATURES, dkf.LATENT, hidden=(dkf.TRANSITION,), emitter=(dkf.EMISSION,) * 2,
-        rnn=dkf.RNN, cell="rnn",
-    )  # fmt: skip
     others = {"lengths": dkf.lengths(row.size)}
-    entry = ppgm_kit.Entry(declaration, ELBO(), "x", Adam(1e-3), others=others)
+    entry = ppgm_kit.Entry(DECLARATION, ELBO(), "x", Adam(1e-3), others=others)
     return ppgm_kit.contestant(row, variant, entry)
