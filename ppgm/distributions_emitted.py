@@ -73,6 +73,8 @@ class EmittedSteps:
         whole = self.seen.shape[-1] == 1
         chosen = ops.chosen(self.seen[..., 0] if whole else ops.np.any(self.seen, axis=-1))
         states, value = chosen.take(self.states), chosen.take(value)
+        if chosen.none:  # torch's distributions do not take an empty batch
+            return chosen.put(states.sum(-1))
         if whole:
             return chosen.put(self.emit(states).log_prob(value))
         return chosen.put(log_seen(self.emit(states), value, chosen.take(self.seen)))

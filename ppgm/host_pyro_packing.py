@@ -77,6 +77,11 @@ class Chosen:
         self.shape = mask.shape
         self.place = mask.reshape(-1).nonzero()[:, 0]
 
+    @property
+    def none(self) -> bool:
+        """Whether the mask holds for no step at all."""
+        return not len(self.place)
+
     def take(self, x: Tensor) -> Tensor:
         """Returns the chosen steps of ``(K, *, T, n)``, or of fewer axes, as ``(K, M, n)``."""
         lead = x.shape[: max(x.ndim - 1 - len(self.shape), 0)]

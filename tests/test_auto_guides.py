@@ -11,7 +11,7 @@ import ppgm
 from ppgm import host as hosts
 from ppgm.errors import ArgumentError, EstimatorError, ModelError
 from ppgm.guides import IAF, AutoGuided, FullRank, Gaussian, Mixture, Planar, auto
-from ppgm.inference import ELBO, IWAE, STL
+from ppgm.inference import ELBO, IWAE, STL, ParticleFilter
 from ppgm.optimisers import Adam
 from ppgm.probes import probe
 from ppgm.testing import differences
@@ -357,3 +357,18 @@ def test_objectives_of_reparameterised_draws_refuse_a_mixture(
     program = made("of the host", host, t, Mixture(2))
     with pytest.raises(EstimatorError, match=AUX):
         ppgm.fit(program, data, STL(), steps=1, progress=False)
+
+
+def test_a_sequences_own_guide_does_not_answer_for_the_automatic_one() -> None:
+    pytest.importorskip("pyro")
+    declared = ppgm.models.LinearGaussianSSM(1, 1)
+    program, x = auto(ppgm.program(declared, host="pyro"), Gaussian()), np.zeros((2, 3, 1))
+    with pytest.raises(
+        EstimatorError, match=r"not AutoGuided; AutoGuided has its own exact .*smooth"
+    ):
+        ppgm.smooth(program, {"x": x})
+    with pytest.raises(EstimatorError, match="AutoGuided has no posterior"):
+        ParticleFilter(10, proposal="guide").filter(program, {"x": x})
+    fit = ppgm.fit(program, {"x": x}, ELBO(), steps=1)
+    exact = fit.program.declaration.log_likelihood(fit.params, x)  # the model's, as it was
+    np.testing.assert_allclose(exact, declared.log_likelihood(fit.params, x))

@@ -15,7 +15,7 @@ from ppgm import host as hosts
 from ppgm.chains import MarkovChain
 from ppgm.distributions_normal import DiagonalNormal
 from ppgm.errors import ArgumentError, DataError, EstimatorError
-from ppgm.inference import FIVO, IWAE, ParticleFilter
+from ppgm.inference import ELBO, FIVO, IWAE, ParticleFilter
 from ppgm.models import DKF, HMM, VAE, Gaussian, LinearGaussianSSM
 from ppgm.ops import Array
 from ppgm.probes import probe
@@ -420,6 +420,23 @@ def test_gradients_leave_the_ancestors_out(host: str, rng: np.random.Generator) 
 
 
 # What is refused.
+
+
+@pytest.mark.parametrize("unseen", ["lengths", "mask"])
+def test_steps_that_no_row_has_add_nothing(
+    host: str, unseen: str, rng: np.random.Generator
+) -> None:
+    """All rows end early, or a step is missing in all of them."""
+    data = {"x": (rng.random((3, 4, D)) < 0.5).astype(float)}
+    data |= {"lengths": np.ones(3)} if unseen == "lengths" else {"mask": np.zeros((3, 4))}
+    net = DKF(D, L, hidden=(3,), emitter=(3,), rnn=3)
+    program = ppgm.program(net, host=host)
+    for objective in (FIVO(3), ELBO()):
+        fit = ppgm.fit(program, data, objective, steps=2, progress=False)
+        assert np.isfinite(fit.history["bound"]).all()
+    if unseen == "mask":  # nothing was seen at all: the evidence is one
+        found = ParticleFilter(5).filter(fit, data).log_likelihood
+        np.testing.assert_allclose(found, 0.0, atol=TOLERANCE)
 
 
 def test_programs_that_are_no_state_space_are_refused() -> None:

@@ -69,7 +69,8 @@ class AutoGuided:
     """A declaration with an automatic guide in place of its own; see `auto`.
 
     Args:
-        declaration: The declaration; what else it knows, such as its exact likelihood, stays.
+        declaration: The declaration; what else it knows, such as its exact likelihood, stays, but
+            for the methods of its own guide.
         family: Family of the joint posterior.
         scale: Standard deviation that every coordinate starts with, on the reals.
     """
@@ -88,7 +89,8 @@ class AutoGuided:
             )
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("__") or name in ("declaration", "family", "scale"):
+        own = ("declaration", "family", "scale", "guided", "posterior")
+        if name.startswith("__") or name in own:
             raise AttributeError(name)
         return getattr(self.declaration, name)
 
