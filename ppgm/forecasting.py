@@ -14,28 +14,21 @@ type knows the data to come, so forecasts within the data need data cut short: e
 
 __all__ = ["forecast", "interpolate", "smooth"]
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from ppgm import host as hosts
 from ppgm.arrays import as_arrays, check_finite
 from ppgm.checking import check_declared
 from ppgm.errors import ArgumentError, DataError, EstimatorError
 from ppgm.fits import Fit, as_fit
-from ppgm.ops import Array, ops_of
+from ppgm.forecasting_draws import by_rows, continued, interpolated, smoothed
 from ppgm.programs import Program
-from ppgm.rows import take
 from ppgm.saving import check_params
-from ppgm.series import Series
 from ppgm.state_spaces import StateSpace
 from ppgm.testing import kalman
 from ppgm.trajectories import Trajectories
-
-PAIRS = 100_000
-"""Largest number of row-draw pairs in one pass."""
 
 Arrays = dict[str, Any]
 Source = Fit | Program
@@ -61,7 +54,7 @@ def smooth(
         DataError: As `ppgm.fit`.
     """
     known, arrays = _checked(fit, data, draws, "smooth")
-    (states,) = _by_rows(known, arrays, _smoothed, draws, seed)
+    (states,) = by_rows(known, arrays, smoothed, draws, seed)
     return _within(known, arrays, states, None, "smoothing", seed)
 
 
@@ -90,7 +83,7 @@ def interpolate(
             "interpolate: nothing is missing, as the data have no 'mask', (N, T) or (N, T, D), "
             "with a 0 for what was not seen; ppgm.data.missing(x) makes one of NaN"
         )
-    states, x = _by_rows(known, arrays, _interpolated, draws, seed)
+    states, x = by_rows(known, arrays, interpolated, draws, seed)
     return _within(known, arrays, states, x, "interpolation", seed)
 
 
@@ -125,67 +118,9 @@ def forecast(
     _check_count("steps", steps)
     ends = _ends(arrays)
     longer = _longer(arrays, ends, steps, ahead)
-    states, x = _by_rows(known, longer, _continued, draws, seed, steps=steps)
+    states, x = by_rows(known, longer, continued, draws, seed, steps=steps)
     times = ends[:, None] + np.arange(steps)
     return Trajectories(states, x, times, _seen(arrays), _facts(known, "forecast", seed))
-
-
-def paths(declaration: Any, series: Series, noise: Array) -> Array:
-    """Returns the guide's paths at noise ``(draws, N, T, L)``."""
-    return declaration.posterior(series).push(noise)[0]
-
-
-def ahead_of(declaration: Any, series: Series, past: Array, noise: Array) -> Array:
-    """Returns the states that follow paths by the model's transition, ``(draws, N, k, L)``.
-
-    Args:
-        declaration: The model.
-        series: Data that reach at least k steps beyond the end of each row.
-        past: Paths, ``(draws, N, T, L)``.
-        noise: Noise of the steps to come, ``(draws, N, k, L)``.
-    """
-    ops, steps = ops_of(past), int(noise.shape[-2])
-    xp, rows, length = ops.np, int(past.shape[1]), series.length
-    ends: Array = series.lengths
-    chain = declaration.prior(Series(series.ppl, series.x, None, None, series.u))
-    index = ends[:, None] + xp.arange(steps)
-    inputs = (xp.broadcast_to(a, (rows, length, a.shape[-1])) for a in chain.inputs)
-    inputs = [xp.take_along_axis(a, index[..., None], axis=1) for a in inputs]
-    last = xp.take_along_axis(past, ends[None, :, None, None] - 1, axis=2)[:, :, 0]
-
-    def step(carry: Any, now: Any) -> Any:
-        (z,), (eps, *own) = carry, now
-        value = chain.step(z, *own).push(eps)[0]
-        return (value,), (value,)
-
-    xs = (xp.moveaxis(noise, -2, 0), *(xp.moveaxis(a, 1, 0) for a in inputs))
-    return xp.moveaxis(ops.scan(step, (last,), xs)[0], 0, -2)
-
-
-def _smoothed(declaration: Any, series: Series, rng: Any, draws: int) -> tuple[Array, ...]:
-    x: Array = series.x
-    event = declaration.posterior(series).event_shape
-    return (paths(declaration, series, rng.normal((draws, int(x.shape[0]), *event))),)
-
-
-def _interpolated(declaration: Any, series: Series, rng: Any, draws: int) -> tuple[Array, ...]:
-    (states,) = _smoothed(declaration, series, rng, draws)
-    emitted, shape = declaration.emission(series)(states, series.seen), tuple(states.shape[:2])
-    ops = ops_of(states)
-    x = ops.float(series.x)
-    if hasattr(emitted, "filled"):  # columns that depend on each other given the states
-        return states, emitted.filled(rng, shape, x)
-    return states, ops.np.where(series.seen, x, ops.float(emitted.sample(rng, shape)))
-
-
-def _continued(
-    declaration: Any, series: Series, rng: Any, draws: int, *, steps: int
-) -> tuple[Array, ...]:
-    (past,) = _smoothed(declaration, series, rng, draws)
-    shape = tuple(past.shape[:2])
-    noise = rng.normal((*shape, steps, int(past.shape[-1])))
-    states = ahead_of(declaration, series, past, noise)
-    return states, declaration.emission(series)(states, None).sample(rng, shape)
 
 
 def _checked(fit: Source, data: Mapping[str, Any], draws: int, name: str) -> tuple[Fit, Arrays]:
@@ -213,38 +148,6 @@ def _checked(fit: Source, data: Mapping[str, Any], draws: int, name: str) -> tup
 def _check_count(name: str, value: Any) -> None:
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
         raise ArgumentError(f"{name} must be an integer of at least 1, not {value!r}")
-
-
-@dataclass(frozen=True)
-class _Drawn:
-    """A function of the declaration and some rows, by the host: equal ones are compiled once."""
-
-    fn: Callable[..., tuple[Array, ...]]
-    draws: int
-    options: tuple[tuple[str, int], ...]
-
-    def __call__(
-        self, declaration: Any, ppl: Any, batch: Mapping[str, Any], rng: Any
-    ) -> tuple[Array, ...]:
-        """Calls the function with the rows as a series."""
-        lengths, mask, u = (batch.get(n) for n in ("lengths", "mask", "u"))
-        series = Series(ppl, batch["x"], lengths, mask, u)
-        return self.fn(declaration, series, rng, self.draws, **dict(self.options))
-
-
-def _by_rows(
-    known: Fit, data: Arrays, fn: Callable[..., tuple[Array, ...]], draws: int, seed: int,
-    **options: int,
-) -> list[np.ndarray]:  # fmt: skip
-    """Calls ``fn(declaration, series, rng, draws, **options)`` for some rows at a time."""
-    run = _Drawn(fn, draws, tuple(options.items()))
-    call = hosts.load(known.program.host).within(known.program, known.params, data, run)
-    rows = len(data["x"])
-    size, parts = min(rows, max(1, PAIRS // draws)), []
-    for i, at in enumerate(range(0, rows, size)):
-        own = int(np.random.SeedSequence([seed, i]).generate_state(1)[0])
-        parts.append(call(take(data, np.arange(at, at + size) % rows), own))
-    return [np.concatenate(p, 1)[:, :rows] for p in zip(*parts, strict=True)]
 
 
 def _longer(data: Arrays, ends: np.ndarray, steps: int, ahead: Any) -> Arrays:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import ppgm
-from ppgm import forecasting
+from ppgm import forecasting, forecasting_draws
 from ppgm import host as hosts
 from ppgm.errors import ArgumentError, DataError, EstimatorError
 from ppgm.models import DKF, HMM, VAE, Bernoulli, Gaussian, LinearGaussianSSM
@@ -107,9 +107,11 @@ def by_noise(fit: ppgm.Fit, data: dict[str, Any], steps: int) -> list[tuple[np.n
 
     def fn(declaration: Any, ppl: Any, data: Any, _: Any) -> tuple[Any, ...]:
         own = Series(ppl, *(data.get(n) for n in ("x", "lengths", "mask", "u")))
-        past = forecasting.paths(declaration, own, ppl.ops.float(noise[..., :length, :].copy()))
+        past = forecasting_draws.paths(
+            declaration, own, ppl.ops.float(noise[..., :length, :].copy())
+        )
         ahead = ppl.ops.float(noise[..., length:, :].copy())
-        return past, forecasting.ahead_of(declaration, own, past, ahead)
+        return past, forecasting_draws.ahead_of(declaration, own, past, ahead)
 
     found = hosts.load(fit.program.host).within(fit.program, fit.params, data, fn)(data, 0)
     moments = []
@@ -201,7 +203,7 @@ def test_rows_in_parts_are_drawn_alike_and_in_their_places(
     monkeypatch: pytest.MonkeyPatch, rng: np.random.Generator
 ) -> None:
     fit, data, ahead, model = case("ssm", "pyro", rng)
-    monkeypatch.setattr(forecasting, "PAIRS", 2 * DRAWS)
+    monkeypatch.setattr(forecasting_draws, "PAIRS", 2 * DRAWS)
     found = ppgm.forecast(fit, data, steps=K, draws=DRAWS, ahead=ahead)
     past = kalman.filtered(parts(data), model)
     wanted = kalman.forecast(past, model, K, lengths=LENGTHS, u=ahead)
