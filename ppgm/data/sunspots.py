@@ -10,7 +10,7 @@ statsmodels has them; the Royal Observatory of Belgium (SILSO) keeps the record.
 References:
     | https://www.sidc.be/SILSO and https://www.ngdc.noaa.gov/stp/solar/ssndata.html
     | Predicting the Future: a Connectionist Approach (Weigend, Huberman & Rumelhart, 1990),
-    | https://doi.org/10.1142/S0129065790000102
+    | International Journal of Neural Systems 1(3)
 """
 
 __all__ = ["NAME", "sunspots"]
