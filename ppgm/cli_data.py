@@ -1,6 +1,6 @@
 """Data for the command line: a name of `ppgm.data`, or a file of one's own."""
 
-__all__ = ["FILES", "SUMMARIES", "for_model", "load"]
+__all__ = ["FILES", "SUMMARIES", "columns", "for_model", "load"]
 
 import csv
 import inspect
@@ -70,6 +70,12 @@ def for_model(dataset: Dataset, cls: Any) -> Dataset:
         return dataset
     train, test = ({names[0]: part["x"]} for part in (dataset.train, dataset.test))
     return dataset._replace(train=train, test=test)
+
+
+def columns(dataset: Dataset) -> int:
+    """Returns D, the last axis of rows ``(N, D)`` and of sequences ``(N, T, D)``."""
+    part = dataset.train
+    return int(np.shape(part.get("x", next(iter(part.values()))))[-1])
 
 
 def _from_file(path: Path) -> Dataset:

@@ -173,8 +173,9 @@ def _check_free(folder: Path, *, overwrite: bool) -> None:
 
 
 def _model(name: str, sets: tuple[str, ...], data: "Dataset") -> Any:
-    columns = next(iter(data.train.values())).shape[1]
-    return build("models", name, assignments(sets), defaults={"features": columns})
+    from ppgm.cli_data import columns
+
+    return build("models", name, assignments(sets), defaults={"features": columns(data)})
 
 
 def _options(given: dict[str, Any]) -> dict[str, str]:

@@ -78,12 +78,11 @@ def _of_model(
 ) -> "DiGraph":
     import ppgm
     from ppgm import registry
-    from ppgm.cli_data import for_model, load
+    from ppgm.cli_data import columns, for_model, load
     from ppgm.cli_values import assignments, build
 
     if "/" in name or Path(name).is_dir():
         raise ArgumentError(f"'{name}' holds no run")
     dataset = for_model(load(data or "digits"), registry.get("models", name))
-    columns = next(iter(dataset.train.values())).shape[-1]
-    model = build("models", name, assignments(sets), defaults={"features": columns})
+    model = build("models", name, assignments(sets), defaults={"features": columns(dataset)})
     return ppgm.graph(ppgm.program(model, host=host or "numpyro"), dataset.train, unroll=unroll)

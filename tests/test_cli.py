@@ -131,6 +131,33 @@ def test_other_models_bring_their_objective_and_pictures(tmp_path, model, data, 
     assert (folder / "samples.png").exists()
 
 
+SEQUENCES = {
+    "hmm": ["--data", "sunspots", "--set", "likelihood=gaussian"],
+    "dkf": ["--data", "linear-states", "--set", "latent=2", "--set", "rnn=3", "--set", "hidden=3",
+            "--set", "emitter=3", "--set", "likelihood=gaussian"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("model", sorted(SEQUENCES))
+def test_sequences_have_their_columns_last(tmp_path, model):
+    options = [*SEQUENCES[model], "--host", "pyro"]
+    call("fit", model, *options, "--steps", 1, "--batch-size", 20, "--out", tmp_path / "run")
+    assert ppgm.load(tmp_path / "run").program.declaration.features == 1
+    assert "plate data" in call("graph", model, *options).output
+
+
+def test_columns_are_the_last_axis_of_x():
+    made = ppgm.data.load("sunspots")
+    x, lengths = np.zeros((4, 7, 3)), np.full(4, 7)
+    for train, wanted in (
+        ({"x": x, "lengths": lengths}, 3),
+        ({"lengths": lengths, "x": x}, 3),
+        ({"x": x[:, 0]}, 3),
+        ({"v": np.zeros((4, 5))}, 5),
+    ):
+        assert cli_data.columns(made._replace(train=train)) == wanted
+
+
 def test_resume_goes_on_bit_for_bit(tmp_path):
     short, long = tmp_path / "short", tmp_path / "long"
     tiny = [*TINY[:4], "--no-pictures"]
