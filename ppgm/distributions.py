@@ -36,6 +36,8 @@ class Rng(Protocol):
 class Portable(Protocol):
     """A distribution over arrays of shape ``(*batch_shape, *event_shape)``.
 
+    One of vectors of independent columns has their log densities ``(*, D)`` as ``terms(value)``.
+
     Attributes:
         support: "real", "positive", "unit_interval", "boolean" or "nonnegative_integer".
         reparameterised: Whether `sample` is differentiable in the parameters.
@@ -155,7 +157,11 @@ class ContinuousBernoulli:
 
     def log_prob(self, value: Array) -> Array:
         """Returns the log density summed over the units."""
-        return (self.logits * value - _log_normaliser(self.logits)).sum(-1)
+        return self.terms(value).sum(-1)
+
+    def terms(self, value: Array) -> Array:
+        """Returns the log density of every unit, ``(*, D)``."""
+        return self.logits * value - _log_normaliser(self.logits)
 
     def sample(self, rng: Rng, shape: tuple[int, ...]) -> Array:
         """Draws by the inverse distribution function."""
@@ -227,6 +233,10 @@ class DiscretisedLogistic:
 
     def log_prob(self, value: Array) -> Array:
         """Returns the log probability summed over the columns, minus infinity off the levels."""
+        return self.terms(value).sum(-1)
+
+    def terms(self, value: Array) -> Array:
+        """Returns the log probability of every column, ``(*, D)``."""
         ops = ops_of(self.loc)
         xp, top = ops.np, self.levels - 1
         x = ops.float(value)[..., None]
@@ -240,7 +250,7 @@ class DiscretisedLogistic:
         between = xp.where(inner, xp.log(-xp.expm1(-2 * half)), xp.zeros_like(centre))
         mixed = ops.logsumexp(ops.log_softmax(self.logits, -1) + below + above + between, -1)
         known = (x[..., 0] >= 0) & (x[..., 0] <= top)
-        return xp.where(known, mixed, xp.full_like(mixed, -float("inf"))).sum(-1)
+        return xp.where(known, mixed, xp.full_like(mixed, -float("inf")))
 
     def sample(self, rng: Rng, shape: tuple[int, ...]) -> Array:
         """Draws a component, a logistic, and its level."""

@@ -27,17 +27,21 @@ def log_seen(fn: Any, value: Array, seen: Array | None) -> Array:
     if seen.shape[-1] == 1:
         terms = fn.log_prob(value)
         return xp.where(seen[..., 0], terms, xp.zeros_like(terms))
-    terms = _columns(fn).log_prob(value)
+    terms = _by_column(fn, value)
     return xp.where(seen, terms, xp.zeros_like(terms)).sum(-1)
 
 
-def _columns(fn: Any) -> Any:
-    """Returns the host's distribution with the columns as a batch axis."""
+def _by_column(fn: Any, value: Array) -> Array:
+    """Returns the log density of every column, ``(*, D)``."""
+    portable = getattr(fn, "portable", None)
+    if hasattr(portable, "terms"):
+        return portable.terms(value)
     inner = getattr(fn, "base_dist", None)
     if inner is None or tuple(inner.event_shape):
+        name = type(fn if portable is None else portable).__name__
         raise ModelError(
-            f"single entries are missing, and {type(fn).__name__} has no density of a column "
+            f"single entries are missing, and {name} has no density of a column "
             "alone: use a likelihood of independent columns, such as Bernoulli(), Gaussian() or "
             "Poisson(), or mask whole steps"
         )
-    return inner
+    return inner.log_prob(value)

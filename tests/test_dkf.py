@@ -14,7 +14,15 @@ from ppgm.guides import IAF
 from ppgm.guides.linear_chain import LinearChain
 from ppgm.guides.smoothers import SMOOTHERS
 from ppgm.inference import ELBO, IWAE, STL, Anneal
-from ppgm.models import DKF, HMM, Bernoulli, ContinuousBernoulli, Gaussian, Poisson
+from ppgm.models import (
+    DKF,
+    HMM,
+    Bernoulli,
+    ContinuousBernoulli,
+    DiscretisedLogistic,
+    Gaussian,
+    Poisson,
+)
 from ppgm.probes import probe
 from ppgm.series import Series
 from ppgm.testing import cubature, deep_kalman, differences, kalman
@@ -476,15 +484,44 @@ def test_bad_data_are_refused(host: str, rng: np.random.Generator) -> None:
             ppgm.fit(program, data | {name: value}, ELBO(), steps=1)
 
 
-def test_columns_that_are_no_hosts_own_cannot_miss_one_by_one(
+@pytest.mark.parametrize("likelihood", [ContinuousBernoulli(), DiscretisedLogistic(2, levels=3)])
+def test_columns_that_are_no_hosts_own_miss_one_by_one(
+    host: str, likelihood: Any, rng: np.random.Generator
+) -> None:
+    program = ppgm.program(deep(likelihood=likelihood, inputs=0), host=host)
+    mask, z = series(rng, entries=True)["mask"], rng.normal(size=(1, N, T, L))
+    bits = rng.integers(0, 2, size=(N, T, D)).astype(float)
+    seen = (mask != 0) & ALIVE[..., None]
+
+    def loss(x: Any, mask: Any) -> float:
+        data = {"x": x, "lengths": LENGTHS, "mask": mask}
+        return probe(program, {}, data, ELBO(), values={"z": z}).loss
+
+    assert loss(np.where(seen, bits, 1 - bits), mask) == loss(bits, mask)
+    whole = loss(bits, np.ones((N, T)))
+    assert loss(bits, np.ones((N, T, D))) == pytest.approx(whole, abs=1e-12)
+    assert abs(loss(bits, mask) - whole) > 1e-3
+
+
+@dataclass(frozen=True)
+class Joint:
+    """A likelihood whose columns are not told apart."""
+
+    def size(self, features: int) -> int:
+        return features
+
+    def __call__(self, ppl: Any, outputs: Any) -> Any:
+        root = ppl.ops.float(np.eye(D))
+        return ppl.distributions.MultivariateNormal(outputs, scale_tril=root)
+
+
+def test_columns_that_are_not_independent_cannot_miss_one_by_one(
     host: str, rng: np.random.Generator
 ) -> None:
-    program = ppgm.program(deep(likelihood=ContinuousBernoulli(), inputs=0), host=host)
+    program = ppgm.program(deep(likelihood=Joint(), inputs=0), host=host)
     data = series(rng, u=False)
-    data["x"] = rng.random((N, T, D))
-    found = probe(program, {}, data, ELBO())
-    assert np.isfinite(found.loss)
-    with pytest.raises(ModelError, match="single entries are missing"):
+    assert np.isfinite(probe(program, {}, data, ELBO()).loss)
+    with pytest.raises(ModelError, match=r"entries are missing, and MultivariateNormal has no"):
         probe(program, {}, data | {"mask": np.ones((N, T, D))}, ELBO())
 
 

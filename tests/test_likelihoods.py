@@ -1,5 +1,6 @@
 """Likelihoods of counts and of levels: against formulas of their own, summed, and at the edges."""
 
+from importlib import import_module
 from math import inf, lgamma, log
 from typing import Any
 
@@ -9,9 +10,10 @@ import pytest
 import ppgm
 from ppgm import host as hosts
 from ppgm.distributions import DiscretisedLogistic as Levels
+from ppgm.distributions_entries import log_seen
 from ppgm.errors import ArgumentError, DataError
 from ppgm.inference import ELBO
-from ppgm.models import VAE, DiscretisedLogistic, NegativeBinomial, Poisson
+from ppgm.models import VAE, ContinuousBernoulli, DiscretisedLogistic, NegativeBinomial, Poisson
 from ppgm.ops import NUMPY
 from ppgm.probes import probe
 from ppgm.testing.contract import Check, parametrize_with_checks
@@ -95,6 +97,30 @@ def test_the_density_is_that_of_the_formula(
         sum(NAIVE[name](columns[n, d], int(x[n, d])) for d in range(2)) for n in range(len(x))
     ]
     np.testing.assert_allclose(density(host, ALL[name], outputs, x), wanted, rtol=TOLERANCE)
+
+
+@pytest.mark.parametrize("name", [*ALL, "continuous bernoulli"])
+@pytest.mark.usefixtures("f64")
+def test_an_entry_that_was_not_seen_adds_nothing(
+    host: str, name: str, rng: np.random.Generator
+) -> None:
+    """What was seen has the density of its own columns, each taken alone."""
+    likelihood: Any = ALL.get(name, ContinuousBernoulli())
+    ppl = getattr(import_module(f"ppgm.host_{host}_ppl"), f"{host.capitalize()}Namespace")()
+    outputs = rng.normal(size=(4, likelihood.size(3)))
+    x = rng.integers(0, 9, size=(4, 3)) if name in ALL else rng.random((4, 3))
+    seen = np.array([[1, 1, 1], [1, 0, 1], [0, 1, 0], [0, 0, 0]])
+    columns, wanted = by_column(name, outputs, 3), np.zeros(4)
+    for d in range(3):
+        alone = likelihood(ppl, ppl.ops.float(columns[:, d]))
+        wanted += seen[:, d] * np.asarray(alone.log_prob(ppl.ops.float(x[:, d : d + 1])))
+    fn, rows = likelihood(ppl, ppl.ops.float(outputs)), np.where(seen, x, -77.0)
+    found = np.asarray(log_seen(fn, ppl.ops.float(rows), ppl.ops.float(seen) > 0))
+    np.testing.assert_allclose(found, wanted, atol=1e-12)
+    whole = np.asarray(fn.log_prob(ppl.ops.float(x)))
+    np.testing.assert_allclose(found[0], whole[0], atol=1e-12)
+    assert found[3] == 0
+    assert (found[:3] != 0).all()
 
 
 @each
