@@ -113,7 +113,11 @@ def follow(
         {name: values[name][None]},
         {"lp": _rows(model, table)[None]},
         {n: model[n][None] for n in observed},
-        attrs={"iid_draws": False, "num_particles": method.particles},
+        attrs={
+            "iid_draws": False,
+            "num_particles": method.particles,
+            "inference_method": "particle-filter",
+        },
     )
 
 

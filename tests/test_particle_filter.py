@@ -348,6 +348,7 @@ def test_paths_are_draws_of_the_posterior(host: str, rng: np.random.Generator) -
     assert drawn.draws["z"].shape == (1, 4_000, N, 4, L)
     assert (np.abs(drawn.mean()["z"] - exact.mean) / sd)[alive].max() < 0.2
     assert drawn.sample_stats["lp"].shape == (1, 4_000, N)
+    assert str(drawn).startswith("Posterior: 1 x 4000 draws (particle-filter")
 
 
 def test_paths_follow_the_transition(rng: np.random.Generator) -> None:
