@@ -8,7 +8,7 @@ import pytest
 
 import ppgm
 from ppgm import host as hosts
-from ppgm.errors import ArgumentError, EstimatorError
+from ppgm.errors import ArgumentError, DataError, EstimatorError
 from ppgm.fits import as_fit
 from ppgm.inference import ELBO, IWAE, NUTS, RWS, STL, SVI, VIMCO, DReG, Guide, WakeSleep
 from ppgm.models import MAF, NICE, NSF, RBM, Autoencoder, Glow, RealNVP, normalised
@@ -411,6 +411,53 @@ def test_what_cannot_be_normalised(rng: np.random.Generator) -> None:
         normalised(ppgm.program(FLOWS["real-nvp"], host="pyro"), {"x": x[:1]})
     with pytest.raises(ArgumentError, match="a program of a density model"):
         normalised(ppgm.program(Normal(), host="pyro"), {"x": x[:, :3]})
+    real_nvp: Any = ppgm.program(FLOWS["real-nvp"], host="pyro")
+    with pytest.raises(ArgumentError, match="or a fit of it, not int"):
+        normalised(3, {"x": x})  # pyright: ignore[reportArgumentType]
+    flat = np.where(np.arange(5) == 2, 7.5, x)
+    for data, words in (
+        ({"x": np.where(x > 0, np.nan, x)}, r"data\['x'\] has \d+ values that are NaN"),
+        ({"x": flat}, r"column 2 of data\['x'\], 7.5 in the first row, has a deviation of at"),
+        ({"x": x[:, :4]}, r"must have the shape \(N, 5\), not \(4, 4\)"),
+        ({}, r"normalised needs data\['x'\], \(N, 5\): the data have nothing"),
+        (x, "data must be a dict"),
+    ):
+        with pytest.raises(DataError, match=words):
+            normalised(real_nvp, data)  # pyright: ignore[reportArgumentType]
+    glow, pictures = FLOWS["glow"], rng.normal(size=(4, FLOWS["glow"].columns))
+    pictures[:, 0] = 0.0
+    assert normalised(ppgm.program(glow, host="pyro"), {"x": pictures}).params
+    with pytest.raises(DataError, match="channel 0 at 'log_scale0' has a deviation of at most"):
+        normalised(ppgm.program(glow, host="pyro"), {"x": np.ones_like(pictures)})
+
+
+@pytest.mark.parametrize(
+    ("shape", "words"),
+    [
+        ((4, 2), r"NICE: data\['x'\] must have the shape \(N, 3\), not \(4, 2\)$"),
+        ((1, 64, 3), r"not \(1, 64, 3\)$"),
+        ((4, 1, 3), r"not \(4, 1, 3\): give x.reshape\(len\(x\), -1\)$"),
+        ((3,), r"not \(3,\)$"),
+    ],
+)
+def test_rows_of_another_width_are_refused(shape: tuple[int, ...], words: str) -> None:
+    with pytest.raises(DataError, match=words):
+        NICE(3).check_data({"x": np.zeros(shape)})
+
+
+def test_bad_rows_are_refused_before_a_step(host: str) -> None:
+    program, wide = ppgm.program(NICE(3, hidden=(2,)), host=host), {"x": np.zeros((4, 2))}
+    with pytest.raises(DataError, match=r"must have the shape \(N, 3\), not \(4, 2\)"):
+        ppgm.fit(program, wide, ELBO(), steps=1)
+    with pytest.raises(DataError, match=r"must have the shape \(N, 3\), not \(4, 2\)"):
+        ppgm.evaluate(program, wide)
+
+
+def test_whole_numbers_are_taken_for_real_ones(host: str, rng: np.random.Generator) -> None:
+    program = ppgm.program(NICE(3, hidden=(2,)), host=host)
+    x = rng.integers(-2, 3, size=(4, 3))
+    found, wanted = (ppgm.evaluate(program, {"x": v}).log_likelihood for v in (x, x * 1.0))
+    np.testing.assert_array_equal(found, wanted)
 
 
 def test_a_squeeze_makes_channels_of_neighbours() -> None:

@@ -32,17 +32,18 @@ from typing import Any
 import numpy as np
 
 from ppgm import host as hosts
-from ppgm.arrays import as_arrays
+from ppgm.arrays import as_array
+from ppgm.checking import checked_data
 from ppgm.distributions_normal import DiagonalNormal
 from ppgm.domains import check_widths
-from ppgm.errors import ArgumentError
+from ppgm.errors import ArgumentError, DataError
 from ppgm.fits import Fit, as_fit
 from ppgm.nets import ACTIVATIONS
 from ppgm.ops import Array
 from ppgm.programs import Program, program
 from ppgm.transforms import Chain, Flow, Inverse, Transform
 from ppgm.transforms.mixing import Mixing, factors_of, rotation
-from ppgm.transforms.normalisation import ActNorm
+from ppgm.transforms.normalisation import LEAST, ActNorm
 
 Norm = Callable[[int, int], Transform]
 """From the number of a normalisation, and its number of channels, to a step towards noise."""
@@ -74,11 +75,22 @@ class AbstractDensity(ABC):
         steps = self.steps(ppl, partial(learnt_norm, ppl))
         return Flow(DiagonalNormal(zeros, ppl.np.ones_like(zeros)), Inverse(Chain(tuple(steps))))
 
+    def check_data(self, data: Mapping[str, Any]) -> None:
+        """Refuses data that are no rows of `columns` numbers."""
+        x = data.get("x")
+        shape = None if x is None else np.shape(as_array("x", x))
+        if shape is not None and (len(shape) != 2 or shape[1] != self.columns):
+            flat = len(shape) > 2 and np.prod(shape[1:]) == self.columns
+            raise DataError(
+                f"{type(self).__name__}: data['x'] must have the shape (N, {self.columns}), not "
+                f"{shape}{': give x.reshape(len(x), -1)' if flat else ''}"
+            )
+
     def model(self, ppl: Any, x: Array | None = None) -> None:
-        """Draws x from noise."""
-        flow = self.flow(ppl)
+        """Draws x from noise; whole numbers are taken for real ones."""
+        flow, seen = self.flow(ppl), None if x is None else ppl.ops.float(x)
         with ppl.plate("data", x):
-            ppl.sample("x", ppl.distribution(flow), obs=x)
+            ppl.sample("x", ppl.distribution(flow), obs=seen)
 
 
 def check_networks(owner: Any) -> None:
@@ -124,25 +136,62 @@ def normalised(source: Program | Fit, data: Mapping[str, Any]) -> Fit:
         data: Some rows, at least 2 of them.
 
     Raises:
-        ArgumentError: If the model has no normalisation, or there is one row only.
+        ArgumentError: If `source` is something else, its model has no normalisation, or there is
+            one row only.
+        DataError: As `ppgm.fit`; or names a column that does not vary in these rows.
 
     References:
         | Glow (Kingma & Dhariwal, 2018), https://arxiv.org/abs/1807.03039, section 3.1
     """
-    arrays = as_arrays(data)
-    fit = as_fit(source, arrays)
-    inner = fit.program.declaration
+    if not isinstance(source, Program | Fit):
+        raise ArgumentError(
+            "normalised needs a program of a density model such as Glow, or a fit of it, not "
+            f"{type(source).__name__}"
+        )
+    start = source.program if isinstance(source, Fit) else source
+    inner = start.declaration
     if not isinstance(inner, AbstractDensity):
         raise ArgumentError(
             f"normalised needs a program of a density model such as Glow, not of {inner!r}"
         )
+    arrays = checked_data(start, data)
+    if arrays.get("x") is None:
+        came = ", ".join(f"'{n}'" for n in data) or "nothing"
+        raise DataError(f"normalised needs data['x'], (N, {inner.columns}): the data have {came}")
     if len(arrays["x"]) < 2:
         raise ArgumentError("normalised needs at least 2 rows, to find deviations")
+    fit = as_fit(source, arrays)
     alone = program(_Measuring(inner), host=fit.program.host, seed=fit.program.seed)
     found = hosts.load(alone.host).sample(alone, "model", fit.params, arrays, 1, 0)
     if not found:
         raise ArgumentError(f"{type(inner).__name__} has no activation normalisation to set")
+    _check_spread(arrays["x"], found)
     return fit._replace(params={**fit.params, **{n: v[0] for n, v in found.items()}})
+
+
+def _check_spread(x: np.ndarray, found: Mapping[str, np.ndarray]) -> None:
+    """Checks that no channel was constant, whose other values would be divided by next to nothing.
+
+    Raises:
+        DataError: Names the column, or the channel where every column varies by itself.
+    """
+    spread = x.astype(float).std(0)
+    column = int(spread.argmin())
+    for name in [n for n in found if n.startswith("log_scale")]:
+        log_scale = found[name][0]
+        channel = int(log_scale.argmin())
+        # a column that is constant may come out of earlier steps with next to no spread
+        if len(log_scale) == len(spread) and spread[column] <= LEAST:
+            what = f"column {column} of data['x'], {x[0, column]:g} in the first row,"
+        elif log_scale[channel] < np.log(LEAST) + 1e-4:
+            what = f"channel {channel} at '{name}'"
+        else:
+            continue
+        raise DataError(
+            f"normalised: {what} has a deviation of at most {LEAST:g} in these {len(x)} rows, too "
+            "small to divide by: standardise the data, give rows in which it varies, or leave "
+            "the column out"
+        )
 
 
 @dataclass(frozen=True)
