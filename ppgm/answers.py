@@ -27,6 +27,7 @@ from ppgm.fits import Fit, as_fit
 from ppgm.fitting import fit
 from ppgm.inference.methods import HMC, NUTS, SVI, Guide, Importance
 from ppgm.inference.particle_filter import ParticleFilter
+from ppgm.legality import check_density
 from ppgm.posterior import Posterior
 from ppgm.programs import Program
 from ppgm.saving import check_params
@@ -74,6 +75,8 @@ def infer(
     _check_latents(table, method)
     if isinstance(method, Guide | Importance):
         check_program(table)
+    if isinstance(method, Importance):
+        check_density(table, "Importance")
     with explained(start.program, arrays, start.params):
         found = _found(start, arrays, table, method, seed, progress=progress)
     facts = {"inference_method": type(method).__name__.lower(), "host": start.program.host,

@@ -186,10 +186,28 @@ def check_declared(source: Any, data: Any) -> None:
 
 
 def check_program(table: SiteTable) -> None:
-    """Checks that every batch axis is in a plate, and that guide and model match."""
+    """Checks that every batch axis is in a plate, and that guide, model and data match."""
     check_plates(table)
+    _check_observed(table)
     if table.has_guide:
         check_match(table)
+
+
+def _check_observed(table: SiteTable) -> None:
+    """Checks that a model alone observes something: all that it draws may be what is missing.
+
+    Raises:
+        DataError: Names what the model draws, and what came.
+    """
+    drawn = [s.name for s in table.select("model", "latent")]
+    if table.has_guide or not drawn or table.select("model", "observed", "implicit", "factor"):
+        return
+    came = ", ".join(f"'{n}'" for n in table.data or ()) or "nothing"
+    raise DataError(
+        f"the data have {came}, and the model, which has no guide, draws "
+        f"{', '.join(map(repr, drawn))} and observes nothing: give the observed one, "
+        f"data['{drawn[-1]}'], or a guide"
+    )
 
 
 def check_plates(table: SiteTable) -> None:

@@ -34,6 +34,7 @@ from ppgm.checking import (
 from ppgm.errors import ArgumentError, EstimatorError
 from ppgm.failures import explained
 from ppgm.fits import Fit, as_fit
+from ppgm.legality import check_density
 from ppgm.programs import Program
 from ppgm.rows import row_count, take
 from ppgm.saving import check_params
@@ -129,8 +130,8 @@ def evaluate(
         seed: Seed of the draws.
 
     Raises:
-        EstimatorError: If the program has neither a guide nor an exact likelihood, or draws a
-            subsample of its rows.
+        EstimatorError: If the program has neither a guide nor an exact likelihood, draws a
+            subsample of its rows, or has an estimate of log p(x) in place of a density.
         DataError: As `ppgm.fit`.
     """
     check_declared(fit, data)
@@ -142,6 +143,7 @@ def evaluate(
     table = fit.program.sites(arrays)
     check_program(table)
     check_all_rows(table, "evaluate")
+    check_density(table, "evaluate")
     check_support(table, arrays, fit.program.declaration)
     check_params(fit, arrays)
     if table.exact:

@@ -1,9 +1,9 @@
 """Whether an objective is right for a program; a refusal recommends others that are."""
 
-__all__ = ["check_legal"]
+__all__ = ["check_density", "check_legal"]
 
 import ast
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from importlib import import_module
 from typing import Any
 
@@ -49,6 +49,25 @@ def check_legal(
             return True
 
         raise EstimatorError(error.fact, tuple(filter(is_right, error.use))) from None
+
+
+def check_density(table: SiteTable, name: str, use: Iterable[str] = ()) -> None:
+    """Checks that the log weights of draws are no estimates of log p(x).
+
+    Args:
+        table: The program's sites.
+        name: What exponentiates them.
+        use: Objectives that do not.
+
+    Raises:
+        EstimatorError: Names the noise of the estimate, and says what to do.
+    """
+    for site, instead in (table.estimate_noise or {}).items():
+        raise EstimatorError(
+            f"site '{site}' is the noise of an unbiased estimate of log p(x), whose exponential "
+            f"is too large on average, so that {name} would be above log p(x): {instead}",
+            use=use,
+        )
 
 
 def _made(text: str) -> Any:

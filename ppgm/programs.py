@@ -8,7 +8,7 @@ __all__ = ["Program", "program", "seeded"]
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from inspect import signature
+from inspect import Parameter, signature
 from typing import Any
 
 from ppgm import host as hosts
@@ -52,7 +52,8 @@ class Program:
         """Returns the site table, read from one trace of model and guide with `data`.
 
         Raises:
-            DataError: If model or guide has no argument of a name in the data.
+            DataError: If model or guide has no argument of a name in the data, or needs one that
+                the data lack.
             ModelError: If model or guide cannot run with the data, whose host's error is then
                 its cause, or seem to be written in the other host.
         """
@@ -66,6 +67,7 @@ class Program:
             raise
         except Exception as error:
             self._check_names(data)
+            self._check_given(data)
             check_host(self, data)
             self._check_apart(host, data)
             shapes = {k: getattr(v, "shape", v) for k, v in data.items()}
@@ -76,7 +78,8 @@ class Program:
         if not model or (guide is not None and not guide):
             check_host(self, data)
         table = tabulate(model, guide, data, row_count(data))
-        return table._replace(exact=is_exact(table, _needed(self.model)))
+        noise = getattr(self.declaration, "estimate_noise", None) or None
+        return table._replace(exact=is_exact(table, _needed(self.model)), estimate_noise=noise)
 
     def _check_names(self, data: Mapping[str, Any]) -> None:
         """Blames a name in the data that is no argument, if there is one, for a failure."""
@@ -89,6 +92,22 @@ class Program:
                     f"data['{unknown[0]}'] is no argument of the {side}, which has "
                     f"{', '.join(known) or 'none'}{did_you_mean(unknown[0], known)}"
                 )
+
+    def _check_given(self, data: Mapping[str, Any]) -> None:
+        """Blames an argument that the data lack, if there is one, for a failure."""
+        for side in ("model", "guide"):
+            call = getattr(self, side)
+            needed = [] if call is None else _needed(call)
+            lacking = [n for n in needed if data.get(n) is None]
+            if call is None or not lacking:
+                continue
+            owner = "" if self.declaration is None else f" of {type(self.declaration).__name__}"
+            rest = ", ".join(n for n in _arguments(call) or () if n not in needed)
+            came = ", ".join(f"'{n}'" for n, v in data.items() if v is not None) or "nothing"
+            raise DataError(
+                f"the {side}{owner} needs data['{lacking[0]}'], and the data have {came}: it "
+                f"takes {', '.join(needed)}{f' and optionally {rest}' if rest else ''}"
+            )
 
     def _check_apart(self, host: Any, data: Mapping[str, Any]) -> None:
         """Blames a mismatch of model and guide, if there is one, for a model that fails."""
@@ -120,7 +139,8 @@ def _needed(call: Callable[..., Any]) -> list[str]:
         found = signature(call).parameters.values()
     except (TypeError, ValueError):
         return []
-    return [p.name for p in found if p.default is p.empty]
+    anything = (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
+    return [p.name for p in found if p.default is p.empty and p.kind not in anything]
 
 
 def program(declaration: Any, *, host: str, seed: int = 0) -> Program:

@@ -117,6 +117,8 @@ class SiteTable(NamedTuple):
         exact: Whether the density of the data is that of the observed sites: there are no
             latents, and the model does not see what it observes.
         data: Names of the data; None where they are not known.
+        estimate_noise: Latents that are the noise of an unbiased estimate of log p(x), and what
+            to do where log p(x) itself is needed; None unless the declaration has some.
     """
 
     model: tuple[Site, ...]
@@ -128,6 +130,7 @@ class SiteTable(NamedTuple):
     influences: dict[str, frozenset[tuple[str, str]]] | None = None
     exact: bool = False
     data: tuple[str, ...] | None = None
+    estimate_noise: Mapping[str, str] | None = None
 
     def select(self, side: str, *kinds: str) -> tuple[Site, ...]:
         """Returns the sites of one side ("model" or "guide") that are of one of the kinds."""

@@ -9,7 +9,18 @@ import ppgm
 from ppgm.errors import ArgumentError, DataError, StorageError, did_you_mean
 from ppgm.fits import EarlyStopping
 from ppgm.inference import ELBO, GAN, HMC, NUTS
-from ppgm.models import RBM, VAE, Bernoulli, Categorical, FactorAnalysis, Gaussian, Generator
+from ppgm.models import (
+    DKF,
+    HMM,
+    RBM,
+    VAE,
+    Bernoulli,
+    Categorical,
+    FactorAnalysis,
+    Gaussian,
+    Generator,
+    LinearGaussianSSM,
+)
 from ppgm.optimisers import SGD, Adam, AdamW, RMSprop
 
 X = np.random.default_rng(2).normal(size=(6, 3))
@@ -82,6 +93,18 @@ def test_a_misspelt_player(host):
 def test_data_by_a_name_that_is_no_argument(host, name, hint):
     with pytest.raises(DataError, match=rf"data\['{name}'\] is no argument of the .*{hint}"):
         trained(host, {name: X})
+
+
+@pytest.mark.parametrize("x", [{}, {"x": None}])
+def test_data_that_lack_an_argument(host, x):
+    """A guide says what it needs; without one a model would draw what was to be observed."""
+    data = {**x, "lengths": np.array([4, 2])}
+    words = r"needs data\['x'\], and the data have 'lengths': it takes x and optionally lengths, "
+    for model in (DKF(2, 1, rnn=2), LinearGaussianSSM(2, 1)):
+        with pytest.raises(DataError, match=f"the guide of {type(model).__name__} {words}"):
+            trained(host, data, model)
+    with pytest.raises(DataError, match=r"have 'lengths', .* draws 'x' .* give .* data\['x'\]"):
+        trained(host, data, HMM(2))
 
 
 def test_a_fit_has_a_graph(host):

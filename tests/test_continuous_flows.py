@@ -8,9 +8,10 @@ import pytest
 
 import ppgm
 from ppgm import host as hosts
-from ppgm.errors import ArgumentError, MissingDependencyError
+from ppgm.errors import ArgumentError, EstimatorError, MissingDependencyError
 from ppgm.fits import as_fit
-from ppgm.inference import ELBO
+from ppgm.inference import ELBO, IWAE, RWS, STL, VIMCO, Importance, Renyi
+from ppgm.legality import check_legal
 from ppgm.models import FFJORD
 from ppgm.probes import probe
 from ppgm.testing import differences
@@ -249,6 +250,26 @@ def test_a_continuous_flow_is_trained_evaluated_and_saved(
 
 
 # What is refused.
+
+
+def test_an_estimate_of_the_trace_is_no_density(ops: Any, host: str) -> None:
+    """exp of an unbiased estimate of log p(x) is too large on average."""
+    data = {"x": np.zeros((3, 2))}
+    program = ppgm.program(FFJORD(2, (3,), "hutchinson"), host=host)
+    words = r"'probe' is the noise of an unbiased estimate .* {} would be above .*trace='exact'"
+    with pytest.raises(EstimatorError, match=words.format("evaluate")):
+        ppgm.evaluate(program, data)
+    with pytest.raises(EstimatorError, match=words.format("Importance")):
+        ppgm.infer(program, data, Importance())
+    table = program.sites(data)
+    for objective in (IWAE(2), Renyi(0.5, particles=3), VIMCO(2), RWS(2)):
+        with pytest.raises(EstimatorError, match=words.format(r"\w+ of \d draws")):
+            objective.check(table)
+    with pytest.raises(EstimatorError, match=r"use ELBO$"):
+        check_legal(IWAE(2), table)
+    for objective in (ELBO(), ELBO(4), STL(2), IWAE(1)):
+        objective.check(table)
+    IWAE(2).check(ppgm.program(FFJORD(2, (3,)), host=host).sites(data))
 
 
 def test_continuous_maps_need_derivatives_and_a_solver(

@@ -120,7 +120,10 @@ class AbstractFamily(AbstractMultiSample, AbstractTempered):
 
     def check(self, table: SiteTable, subsampled: tuple[str, ...] = ()) -> None:
         """Checks the guide, the enumerated sites, the tempering and the estimator."""
-        super().check(table, subsampled if self.order != 1 else ())
+        if self.order == 1:  # the mean over draws is outside the logarithm
+            super().check(table._replace(estimate_noise=None))
+        else:
+            super().check(table, subsampled)
         known = {s.name: s for s in table.select("guide", "latent")}
         for name in self.enumerate:
             self._check_enumerated(name, known, table)

@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 from ppgm.errors import ArgumentError, EstimatorError
 from ppgm.host import load
 from ppgm.inference.schedules import has_schedule
+from ppgm.legality import check_density
 from ppgm.ops import Array
 from ppgm.sites import SiteTable
 from ppgm.terms import Weights
@@ -162,8 +163,10 @@ class AbstractMultiSample(AbstractBound):
     """A bound with the mean over particles inside a logarithm."""
 
     def check(self, table: SiteTable, subsampled: tuple[str, ...] = ()) -> None:
-        """Checks that the logarithm is taken per subsampled row."""
+        """Checks that the logarithm is taken per subsampled row, and of a density."""
         super().check(table, subsampled)
+        if self.particles > 1:
+            check_density(table, f"{type(self).__name__} of {self.particles} draws", ("ELBO",))
         beyond = sorted(set(subsampled) - set(table.rows))
         if beyond and self.particles > 1:
             kinds = ("latent", "observed", "factor")

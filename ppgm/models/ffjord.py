@@ -5,9 +5,10 @@ r"""FFJORD: a density by the flow of a differential equation whose field is a ne
     \log p(x) = \log N(z(T); 0, I) + \int_0^T \mathrm{tr} \frac{\partial g_\theta}{\partial z} dt
 
 With ``trace="hutchinson"`` the trace is an estimate by noise, a latent "probe" that the guide
-draws as the model does: the mean of the ELBO over draws is log p(x) itself. A bound of several
-draws, and so `ppgm.evaluate`, would be above log p(x); a trained model is evaluated by the exact
-trace, whose parameters are the same (``program`` is that of ``replace(model, trace="exact")``)::
+draws as the model does: the mean of the ELBO over draws is log p(x) itself. The logarithm of a
+mean over several draws, as in ``IWAE`` or `ppgm.evaluate`, would be above log p(x) and is refused;
+a trained model is evaluated by the exact trace, whose parameters are the same (``program`` is
+that of ``replace(model, trace="exact")``)::
 
     ppgm.evaluate(fit._replace(program=program), data)
 
@@ -78,10 +79,19 @@ class FFJORD(AbstractDensity):
             return
         zeros = ppl.np.zeros(self.features)
         base = DiagonalNormal(zeros, ppl.np.ones_like(zeros))
+        seen = None if x is None else ppl.ops.float(x)
         with ppl.plate("data", x):
             probe = ppl.sample("probe", standard_normal(ppl, self.features))
             flow = Flow(base, Inverse(self._step(ppl, probe)))
-            ppl.sample("x", ppl.distribution(flow), obs=x)
+            ppl.sample("x", ppl.distribution(flow), obs=seen)
+
+    @property
+    def estimate_noise(self) -> dict[str, str]:
+        """The noise of the estimated trace, and what to use where log p(x) itself is needed."""
+        if self.trace == "exact":
+            return {}
+        exact = "fit._replace(program=ppgm.program(replace(model, trace='exact'), host=...))"
+        return {"probe": f"take the exact trace, whose parameters are the same, {exact}"}
 
     @property
     def guide(self) -> Callable[..., None] | None:
