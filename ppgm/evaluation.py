@@ -16,6 +16,7 @@ __all__ = ["Evidence", "evaluate"]
 
 from collections.abc import Mapping
 from inspect import signature
+from math import prod
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -125,8 +126,9 @@ def evaluate(
             latents log p(x) is exact; with latents and no guide the declaration has to know it.
         data: The rows, by the names of the model's arguments.
         particles: Draws for each row, at least 25 (k-hat needs a tail).
-        chunk: Rows of one pass; by default as many as make 100,000 row-particle pairs. Only
-            where one plate of the program follows the rows of the data: all else is one pass.
+        chunk: Rows of one pass; by default as many as make 100,000 row-particle pairs, where each
+            step of a sequence counts. Only where one plate of the program follows the rows of
+            the data: all else is one pass.
         seed: Seed of the draws.
 
     Raises:
@@ -198,7 +200,8 @@ def _log_weights(
     """Returns log weights ``(K, *rows)``, ``(K, 1)`` with global latents, chunk by chunk."""
     weigh = hosts.load(fit.program.host).weigher(fit.program, fit.params, data)
     rows = row_count(data) or 1
-    size = min(rows, max(1, chunk or PAIRS // max(particles, diagnostics.FEWEST)))
+    each = max(particles, diagnostics.FEWEST) * _steps(table)
+    size = min(rows, max(1, chunk or PAIRS // each))
     axis = _row_axis(fit.program, table, data) if size < rows else None
     if axis is None:
         found = weigh(data, particles, _chunk_seed(seed, 0))
@@ -210,6 +213,12 @@ def _log_weights(
         found = weigh(take(data, index % rows), particles, _chunk_seed(seed, i))
         parts.append(np.compress(index < rows, found, axis=axis).astype(float))
     return np.concatenate(parts, axis=axis)
+
+
+def _steps(table: SiteTable) -> int:
+    """Returns the number of vectors that a row has, 1 but for sequences: each is a pair's work."""
+    sites = table.select("model", "latent", "observed")
+    return max(prod(site.event_shape[:-1]) for site in sites)
 
 
 def _chunk_seed(seed: int, chunk: int) -> int:

@@ -15,7 +15,7 @@ from ppgm.rows import take
 from ppgm.series import Series
 
 PAIRS = 100_000
-"""Largest number of row-draw pairs in one pass."""
+"""Largest number of steps of draws in one pass."""
 
 
 def paths(declaration: Any, series: Series, noise: Array) -> Array:
@@ -104,7 +104,8 @@ def by_rows(
     run = _Drawn(fn, draws, tuple(options.items()))
     call = hosts.load(known.program.host).within(known.program, known.params, data, run)
     rows = len(data["x"])
-    size, parts = min(rows, max(1, PAIRS // draws)), []
+    steps, parts = np.shape(data["x"])[1], []
+    size = min(rows, max(1, PAIRS // (draws * steps)))
     for i, at in enumerate(range(0, rows, size)):
         own = int(np.random.SeedSequence([seed, i]).generate_state(1)[0])
         parts.append(call(take(data, np.arange(at, at + size) % rows), own))

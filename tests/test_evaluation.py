@@ -12,7 +12,7 @@ from ppgm.errors import ArgumentError, DataError, EstimatorError
 from ppgm.evaluation import Evidence
 from ppgm.fits import Fit
 from ppgm.inference import ELBO
-from ppgm.models import RBM, SBN, VAE, FactorAnalysis
+from ppgm.models import RBM, SBN, VAE, FactorAnalysis, LinearGaussianSSM
 from ppgm.testing import linear_gaussian
 
 D, L, N = 4, 2, 11
@@ -201,3 +201,23 @@ def test_a_function_compiled_before_takes_other_parameters_and_data() -> None:
     for got, wanted in zip(again, answers(1), strict=True):
         np.testing.assert_array_equal(got, wanted)
     assert not np.array_equal(again[0], answers(0)[0])
+
+
+def test_steps_of_sequences_count_in_a_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows of 50 steps are fifty times as much work: memory follows what is held at once."""
+    pytest.importorskip("pyro")
+    x = np.random.default_rng(0).normal(size=(5, 50, 1))
+    program = ppgm.program(LinearGaussianSSM(1, 1), host="pyro")
+    seen: list[int] = []
+    host = hosts.load("pyro")
+    weigher = host.weigher
+
+    def spy(*args: Any) -> Any:
+        weigh = weigher(*args)
+        return lambda data, *rest: seen.append(len(data["x"])) or weigh(data, *rest)
+
+    monkeypatch.setattr(host, "weigher", spy)
+    monkeypatch.setattr("ppgm.evaluation.PAIRS", 2 * 30 * 50)
+    found = ppgm.evaluate(program, {"x": x}, particles=30)
+    assert seen == [2, 2, 2]
+    np.testing.assert_allclose(found.log_likelihood, found.exact)

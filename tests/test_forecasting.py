@@ -203,7 +203,8 @@ def test_rows_in_parts_are_drawn_alike_and_in_their_places(
     monkeypatch: pytest.MonkeyPatch, rng: np.random.Generator
 ) -> None:
     fit, data, ahead, model = case("ssm", "pyro", rng)
-    monkeypatch.setattr(forecasting_draws, "PAIRS", 2 * DRAWS)
+    steps = data["x"].shape[1] + K
+    monkeypatch.setattr(forecasting_draws, "PAIRS", 2 * DRAWS * steps)
     found = ppgm.forecast(fit, data, steps=K, draws=DRAWS, ahead=ahead)
     past = kalman.filtered(parts(data), model)
     wanted = kalman.forecast(past, model, K, lengths=LENGTHS, u=ahead)
