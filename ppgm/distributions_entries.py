@@ -34,7 +34,7 @@ def log_seen(fn: Any, value: Array, seen: Array | None) -> Array:
 def _by_column(fn: Any, value: Array) -> Array:
     """Returns the log density of every column, ``(*, D)``."""
     portable = getattr(fn, "portable", None)
-    if hasattr(portable, "terms"):
+    if portable is not None and hasattr(portable, "terms"):
         return portable.terms(value)
     inner = getattr(fn, "base_dist", None)
     if inner is None or tuple(inner.event_shape):
