@@ -32,6 +32,7 @@ SUMMARIES = {
     "checkerboard": "8 squares of a checkerboard, evenly filled",
     "protein": "45730 proteins, 10 columns, from a file",
 }
+Part = dict[str, np.ndarray]
 HELD_OUT = 5
 """One row in five of a file is held out, unless the file has arrays "train" and "test"."""
 
@@ -40,7 +41,8 @@ def load(source: str, *, binarise: str | None = None, seed: int = 0) -> Dataset:
     """Loads a data set by name or from a file.
 
     A .npy file holds rows ``(N, ...)``; a .csv file numbers, with or without a line of titles;
-    a .npz file the arrays "train" and "test", or one array of rows.
+    a .npz file the arrays "train" and "test", or one array of rows, or "x" and, by row, what else
+    the model takes, such as "lengths" and "mask" of sequences ``(N, T, D)``.
 
     Args:
         source: A name of `ppgm.data.names`, or a path.
@@ -64,12 +66,31 @@ def load(source: str, *, binarise: str | None = None, seed: int = 0) -> Dataset:
 
 
 def for_model(dataset: Dataset, cls: Any) -> Dataset:
-    """Renames the rows to what the model calls them: an RBM calls them "v"."""
+    """Gives a model the data as it takes them.
+
+    Rows are called what it calls them (an RBM calls them "v"), and are flat, but for models of
+    sequences, which take "lengths". What it does not take is left out, and the description says
+    so.
+    """
     names = [n for n in inspect.signature(cls.model).parameters if n not in ("self", "ppl")]
-    if "x" in names or not names or set(dataset.train) != {"x"}:
+    if not names or "x" not in dataset.train:
         return dataset
-    train, test = ({names[0]: part["x"]} for part in (dataset.train, dataset.test))
-    return dataset._replace(train=train, test=test)
+    first = "x" if "x" in names else names[0]
+    flat, own = "lengths" not in names, {"x", *names}
+    found = [{n: v for n, v in p.items() if n in own} for p in (dataset.train, dataset.test)]
+    train, test = (
+        {(first if n == "x" else n): _flat(v) if flat and n == "x" else v for n, v in part.items()}
+        for part in found
+    )
+    rest = ", ".join(f"'{n}'" for n in dataset.train if n not in own)
+    words = f"{dataset.description}; {cls.__name__} takes no {rest}"
+    return dataset._replace(
+        train=train, test=test, description=words if rest else dataset.description
+    )
+
+
+def _flat(rows: np.ndarray) -> np.ndarray:
+    return rows.reshape(len(rows), -1)
 
 
 def columns(dataset: Dataset) -> int:
@@ -90,20 +111,20 @@ def _from_file(path: Path) -> Dataset:
         raise DataError(f"'{path}' cannot be read: {_first_line(error)}") from error
     return Dataset(
         str(path),
-        train={"x": train.reshape(len(train), -1)},
-        test={"x": test.reshape(len(test), -1)},
-        shape=train.shape[1:],
-        description=f"{len(train)} rows to fit and {len(test)} held out",
+        train=train,
+        test=test,
+        shape=train["x"].shape[1:],
+        description=f"{len(train['x'])} rows to fit and {len(test['x'])} held out",
         source=str(path),
     )
 
 
-def _read_npy(path: Path) -> tuple[np.ndarray, np.ndarray]:
+def _read_npy(path: Path) -> tuple[Part, Part]:
     with path.open("rb") as file:
-        return _split(_rows(path, "its array", np.load(file, allow_pickle=False)))
+        return _split({"x": _rows(path, "its array", np.load(file, allow_pickle=False))})
 
 
-def _read_npz(path: Path) -> tuple[np.ndarray, np.ndarray]:
+def _read_npz(path: Path) -> tuple[Part, Part]:
     # np.load leaves a damaged file open when it opens it itself
     with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
         arrays = {name: stored[name] for name in stored.files}
@@ -114,17 +135,24 @@ def _read_npz(path: Path) -> tuple[np.ndarray, np.ndarray]:
                 f"'{path}': rows of 'train' have shape {train.shape[1:]}, of 'test' "
                 f"{test.shape[1:]}: they must be alike"
             )
-        return train, test
+        return {"x": train}, {"x": test}
     if len(arrays) != 1 and "x" not in arrays:
         raise DataError(
             f"'{path}' has the arrays {sorted(arrays)}: expected 'train' and 'test', 'x', or a "
             "single one"
         )
     name = "x" if "x" in arrays else next(iter(arrays))
-    return _split(_rows(path, f"'{name}'", arrays[name]))
+    x = _rows(path, f"'{name}'", arrays.pop(name))
+    for other, array in arrays.items():
+        if array.shape[:1] != x.shape[:1]:
+            raise DataError(
+                f"'{path}': '{other}' has the shape {array.shape}, and 'x' {len(x)} rows: give "
+                f"'{other}' by row, or leave it out"
+            )
+    return _split({"x": x, **arrays})
 
 
-def _read_csv(path: Path) -> tuple[np.ndarray, np.ndarray]:
+def _read_csv(path: Path) -> tuple[Part, Part]:
     with path.open(newline="", encoding="utf-8-sig") as file:
         reader = csv.reader(file)
         lines = [(reader.line_num, cells) for cells in reader if any(c.strip() for c in cells)]
@@ -133,7 +161,8 @@ def _read_csv(path: Path) -> tuple[np.ndarray, np.ndarray]:
         titles = lines.pop(0)[1]
     if not lines:
         raise DataError(f"'{path}' has no rows of numbers")
-    return _split(np.array([_csv_row(path, at, cells, lines, titles) for at, cells in lines]))
+    x = np.array([_csv_row(path, at, cells, lines, titles) for at, cells in lines])
+    return _split({"x": x})
 
 
 def _csv_row(
@@ -178,13 +207,14 @@ def _rows(path: Path, name: str, array: np.ndarray) -> np.ndarray:
     return array.astype(np.float32)
 
 
-def _split(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _split(rows: Part) -> tuple[Part, Part]:
     """Holds out one row in five, the same ones each time."""
-    if len(rows) < HELD_OUT:
-        raise DataError(f"there are {len(rows)} rows: at least {HELD_OUT} are needed")
-    order = np.random.default_rng(0).permutation(len(rows))
-    size = len(rows) // HELD_OUT
-    return rows[np.sort(order[size:])], rows[np.sort(order[:size])]
+    count = len(rows["x"])
+    if count < HELD_OUT:
+        raise DataError(f"there are {count} rows: at least {HELD_OUT} are needed")
+    order, size = np.random.default_rng(0).permutation(count), count // HELD_OUT
+    kept, held = np.sort(order[size:]), np.sort(order[:size])
+    return {n: a[kept] for n, a in rows.items()}, {n: a[held] for n, a in rows.items()}
 
 
 def _first_line(error: Exception) -> str:

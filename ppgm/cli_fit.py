@@ -94,7 +94,10 @@ def _started(given: dict[str, Any]) -> "Run":
     folder = Path(given["out"] or f"runs/{given['model']}-{name}-{host}".replace(":", "-"))
     _check_free(folder, overwrite=given["overwrite"])
 
-    data = for_model(load(source, binarise=given["binarise"], seed=given["data_seed"]), cls)
+    loaded = load(source, binarise=given["binarise"], seed=given["data_seed"])
+    data = for_model(loaded, cls)
+    if len(data.train) < len(loaded.train):
+        click.echo(f"{source}: {data.description}")
     model = _model(given["model"], given["sets"], data)
     objective = build("objectives", name, _options(given))
     program = ppgm.program(model, host=host, seed=seed)

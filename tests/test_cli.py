@@ -19,7 +19,7 @@ from ppgm.cli_values import assignments, build, build_word
 from ppgm.errors import ArgumentError, DataError, NonFiniteError
 from ppgm.evaluation import Evidence
 from ppgm.inference import ELBO, GAN, IWAE, ThermodynamicELBO
-from ppgm.models import VAE
+from ppgm.models import DKF, VAE
 from ppgm.models.likelihoods import Bernoulli, Gaussian
 from ppgm.nets import MLP
 from ppgm.optimisers import Adam
@@ -490,8 +490,29 @@ def test_splits_and_pictures_in_a_file_are_kept(tmp_path):
     np.savez(tmp_path / "a.npz", train=train, test=test)
     found = cli_data.load(str(tmp_path / "a.npz"))
     assert found.shape == (2, 2)
-    assert found.train["x"].shape == (6, 4)
     assert found.test["x"].min() == 1
+    assert cli_data.for_model(found, VAE).train["x"].shape == (6, 4)
+
+
+def test_sequences_in_a_file_keep_their_steps_and_what_goes_with_them(tmp_path, rng):
+    x, lengths = rng.normal(size=(10, 4, 2)), np.arange(10) % 4 + 1
+    np.savez(tmp_path / "a.npz", x=x, lengths=lengths, y=np.arange(10))
+    found = cli_data.load(str(tmp_path / "a.npz"))
+    kept = cli_data.for_model(found, DKF)
+    assert kept.train.keys() == {"x", "lengths"}
+    assert kept.train["x"].shape == (8, 4, 2)
+    assert "DKF takes no 'y'" in kept.description
+    for row, length in zip(kept.test["x"], kept.test["lengths"], strict=True):
+        (at,) = np.flatnonzero((x.astype(np.float32) == row).all((1, 2)))
+        assert length == lengths[at]
+    assert cli_data.for_model(found, VAE).train.keys() == {"x"}
+    sizes = [f"--set={n}=2" for n in ("latent", "rnn", "hidden", "emitter")]
+    made = ["--set=likelihood=gaussian", *sizes, "--steps", 1, "--host", "pyro", "--no-pictures"]
+    said = call("fit", "dkf", "--data", tmp_path / "a.npz", *made, "--out", tmp_path / "run")
+    assert "DKF takes no 'y'" in said.output
+    np.savez(tmp_path / "b.npz", x=x, lengths=lengths[:3])
+    with pytest.raises(DataError, match=r"'lengths' has the shape \(3,\), and 'x' 10 rows"):
+        cli_data.load(str(tmp_path / "b.npz"))
 
 
 @pytest.mark.parametrize(
