@@ -4,7 +4,7 @@ r"""Densities of tables: a Gaussian, RealNVP, masked autoregressive flow and neu
     \log p(x) = \log N(f(x); 0, I) + \log |\det \partial f / \partial x|
 
 Trains each flow by exact maximum likelihood for the same minutes at most, and until the rows for
-validation, a tenth of those to train on, have not gained for 20 epochs. Compares the log density
+validation have not gained for 20 epochs. Compares the log density
 of held-out rows, standardised, with that of the Gaussian of the training rows.
 
 Run ``python examples/tabular_flows.py --data protein --folder DATA --minutes 5``; without a folder
@@ -18,6 +18,7 @@ References:
 """
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 from common import arguments, paired, train_for
@@ -30,16 +31,24 @@ from ppgm.models.density import AbstractDensity
 from ppgm.optimisers import Adam
 
 
-def load(name: str, folder: str | None) -> tuple[np.ndarray, np.ndarray]:
-    """Returns standardised rows to train on, and held-out ones."""
+class Rows(NamedTuple):
+    """Standardised rows: to train on, to stop by, and held out."""
+
+    train: np.ndarray
+    validation: np.ndarray
+    test: np.ndarray
+
+
+def load(name: str, folder: str | None) -> Rows:
+    """Returns the rows of a data set."""
     if name != "digits":
         made = ppgm.data.load(name, folder=folder)
-        return made.train["x"], made.test["x"]
+        assert made.validation is not None
+        return Rows(*(part["x"] for part in (made.train, made.validation, made.test)))
     made = ppgm.data.load(name, binarise="none")
-    parts = [ppgm.data.dequantise(part["x"], 17, seed=0) for part in (made.train, made.test)]
-    loc, scale = parts[0].mean(0), parts[0].std(0)
-    train, test = ((part - loc) / scale for part in parts)
-    return train, test
+    x, test = (ppgm.data.dequantise(part["x"], 17, seed=0) for part in (made.train, made.test))
+    loc, scale = x.mean(0), x.std(0)
+    return Rows(*((part - loc) / scale for part in (x[:1300], x[1300:], test)))
 
 
 def flows(features: int, hidden: tuple[int, ...], depth: int) -> dict[str, AbstractDensity]:
@@ -61,20 +70,17 @@ def gaussian(train: np.ndarray, test: np.ndarray) -> np.ndarray:
 
 
 def compare(
-    train: np.ndarray, test: np.ndarray, models: dict[str, AbstractDensity], *,
-    minutes: float, host: str, seed: int = 0,
+    rows: Rows, models: dict[str, AbstractDensity], *, minutes: float, host: str, seed: int = 0,
 ) -> Iterator[tuple[str, int, np.ndarray]]:  # fmt: skip
     """Yields name, epochs, and log densities of test rows: of the Gaussian, then of each flow."""
-    yield "Gaussian", 0, gaussian(train, test)
-    order, size = np.random.default_rng(seed).permutation(len(train)), len(train) // 10
-    validation, own = train[order[:size]], train[order[size:]]
+    yield "Gaussian", 0, gaussian(rows.train, rows.test)
     for name, model in models.items():
         fit = train_for(
-            minutes, ppgm.program(model, host=host), {"x": own}, ELBO(), batch_size=256,
-            optimiser=Adam(1e-3), seed=seed, validation={"x": validation},
+            minutes, ppgm.program(model, host=host), {"x": rows.train}, ELBO(), batch_size=256,
+            optimiser=Adam(1e-3), seed=seed, validation={"x": rows.validation},
             early_stopping=ppgm.EarlyStopping(patience=20),
         )  # fmt: skip
-        found = ppgm.evaluate(fit, {"x": test})
+        found = ppgm.evaluate(fit, {"x": rows.test})
         yield name, len(fit.history["epoch"]), found.log_likelihood
 
 
@@ -86,12 +92,12 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=1.0, help="minutes for each flow")
     args = parser.parse_args()
     hidden = tuple(int(w) for w in args.hidden.split(","))
-    train, test = load(args.data, args.folder)
+    data = load(args.data, args.folder)
     if args.smoke:
         args.minutes, args.depth, hidden = 0.0, 1, (4,)
-        train, test = train[:, 20:24], test[:40, 20:24]
-    models = flows(train.shape[1], hidden, args.depth)
-    runs = compare(train, test, models, minutes=args.minutes, host=args.host, seed=args.seed)
+        data = Rows(*(part[:300, 20:24] for part in data))
+    models = flows(data.train.shape[1], hidden, args.depth)
+    runs = compare(data, models, minutes=args.minutes, host=args.host, seed=args.seed)
     rows, first = [], None
     for name, epochs, found in runs:
         first = found if first is None else first

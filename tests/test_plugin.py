@@ -49,9 +49,7 @@ print(json.dumps([entries, [m for m in sys.modules if m.startswith("ppgm_example
 
 def test_is_listed_without_being_imported(site: Path) -> None:
     entries, imported = json.loads(run(site, "-c", LISTING))
-    summary = (
-        "Chi-square upper bound on log p(x), from `particles` draws; it trains the guide only."
-    )
+    summary = "Chi-square upper bound on log p(x), from particles draws; it trains the guide only."
     assert entries == [
         ["objectives", "chi-bound", "ppgm-example", summary, "ppgm_example.chi_bound:ChiBound"]
     ]
