@@ -55,10 +55,11 @@ ROW = Row(
     package="benchmarks.dkf",
     batch=20,
     steps=6,
-    contestants={"pyro loop": ("by_pyro", "loop"), **PPGM},
+    contestants={"pyro loop": ("by_pyro", "loop"), "products": ("by_products", ""), **PPGM},
     values=("loss",),
     data=sequences,
     weights=weights,
     repeats=12,
+    notes={"products": "the matrix products of a step alone, forward and backward: no loss"},
     baselines={"torch": LOOP, "jax": LOOP},
 )
