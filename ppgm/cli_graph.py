@@ -2,8 +2,9 @@
 
 __all__ = ["graph"]
 
+from inspect import signature
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from networkx import DiGraph
 
 FORMS = ("text", "mermaid", "dot", "png")
+ROWS = 5
+"""Rows of sequences that are unrolled."""
 
 
 @click.command()
@@ -70,7 +73,7 @@ def _of_run(
     if sets:
         raise ArgumentError(f"{folder} is a run, whose model is fixed: leave --set out")
     run = opened(folder, data=data, host=host)
-    return ppgm.graph(run.fit, run.split("train"), unroll=unroll)
+    return ppgm.graph(run.fit, _few(run.split("train"), unroll), unroll=unroll)
 
 
 def _of_model(
@@ -83,6 +86,18 @@ def _of_model(
 
     if "/" in name or Path(name).is_dir():
         raise ArgumentError(f"'{name}' holds no run")
-    dataset = for_model(load(data or "digits"), registry.get("models", name))
+    cls = registry.get("models", name)
+    dataset = load(data or "digits")
+    if data is None and "lengths" in signature(cls.model).parameters:  # a row of pixels a step
+        train = {"x": dataset.train["x"].reshape(-1, *dataset.shape)}
+        dataset = dataset._replace(train=train)
+    dataset = for_model(dataset, cls)
     model = build("models", name, assignments(sets), defaults={"features": columns(dataset)})
-    return ppgm.graph(ppgm.program(model, host=host or "numpyro"), dataset.train, unroll=unroll)
+    return ppgm.graph(
+        ppgm.program(model, host=host or "numpyro"), _few(dataset.train, unroll), unroll=unroll
+    )
+
+
+def _few(data: dict[str, Any], unroll: int | None) -> dict[str, Any]:
+    """Returns the first rows of sequences that are unrolled, which takes many runs."""
+    return data if unroll is None else {name: value[:ROWS] for name, value in data.items()}

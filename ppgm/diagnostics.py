@@ -165,9 +165,14 @@ def _checked(log_weights: np.ndarray, fewest: int) -> np.ndarray:
 
 
 def _roundoff(log_weights: np.ndarray) -> float:
-    """Differences of log weights below this are noise of the arithmetic that made them."""
-    dtype = np.asarray(log_weights).dtype
-    return float(np.sqrt(np.finfo(dtype).eps)) if np.issubdtype(dtype, np.floating) else 1e-8
+    """Differences of log weights below this are noise of the arithmetic that made them.
+
+    They are differences of sums as large as they are, of many terms each.
+    """
+    array = np.asarray(log_weights)
+    eps = float(np.finfo(array.dtype if array.dtype.kind == "f" else float).eps)
+    size = float(np.abs(array[np.isfinite(array)]).max(initial=0.0))
+    return max(eps**0.5, 16 * eps * size)
 
 
 def _shifted(log_w: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -91,13 +91,13 @@ class Evidence(NamedTuple):
         if np.isnan(self.ess).all():
             return (
                 f"exact log p(x) = {self.mean:.3f} +- {self.standard_error:.3f} nats per row "
-                f"({self.log_likelihood.size} rows)"
+                f"({self._rows})"
             )
         rows, limit = self.log_likelihood.size, diagnostics.limit(self.particles)
         bad = int((self.k_hat > diagnostics.good_k(self.particles)).sum())
         lines = [
             f"log p(x) = {self.mean:.3f} +- {self.standard_error:.3f} nats per row "
-            f"({rows} rows, {self.particles} particles, Monte Carlo error "
+            f"({self._rows}, {self.particles} particles, Monte Carlo error "
             f"{self.monte_carlo_error:.3f})",
             f"effective sample size: median {np.median(self.ess):.0f}, least {self.ess.min():.0f}",
             f"k-hat: median {np.median(self.k_hat):.2f}, above {limit} in {bad} of {rows} rows"
@@ -107,8 +107,14 @@ class Evidence(NamedTuple):
             lines.insert(1, f"ELBO = {self.elbo.mean():.3f}, by the same draws")
         if self.exact is not None:
             exact, gap = self.exact.mean(), self.exact.mean() - self.mean
-            lines.append(f"exact log p(x) = {exact:.3f}, above the estimate by {gap:.3f}")
+            side = "below" if gap >= 0 else "above"
+            lines.append(f"exact log p(x) = {exact:.3f}, the estimate {abs(gap):.3f} {side} it")
         return "\n".join(lines)
+
+    @property
+    def _rows(self) -> str:
+        rows = self.log_likelihood.size
+        return f"{rows} row" if rows == 1 else f"{rows} rows"
 
 
 def evaluate(
@@ -150,7 +156,7 @@ def evaluate(
     check_params(fit, arrays)
     if table.exact:
         with explained(fit.program, arrays, fit.params):
-            return _certain(_log_weights(fit, table, arrays, 1, chunk, seed)[0])
+            return _certain(_log_weights(fit, table, arrays, 1, chunk, seed)[0].astype(float))
     exact, reason = _exact(fit, table, arrays)
     if not table.has_guide:
         if exact is None:
@@ -166,7 +172,7 @@ def evaluate(
         log_w = _log_weights(fit, table, arrays, particles, chunk, seed)
     value, error = diagnostics.log_mean_exp(log_w)
     k_hat, ess = diagnostics.pareto_k(log_w), diagnostics.ess(log_w)
-    return Evidence(value, error, ess, k_hat, exact, particles, log_w.mean(0))
+    return Evidence(value, error, ess, k_hat, exact, particles, log_w.mean(0, dtype=float))
 
 
 def _certain(exact: np.ndarray) -> Evidence:
@@ -197,7 +203,10 @@ def _log_weights(
     chunk: int | None,
     seed: int,
 ) -> np.ndarray:
-    """Returns log weights ``(K, *rows)``, ``(K, 1)`` with global latents, chunk by chunk."""
+    """Returns log weights ``(K, *rows)``, ``(K, 1)`` with global latents, chunk by chunk.
+
+    They are of the host's precision, by which k-hat tells noise from a tail.
+    """
     weigh = hosts.load(fit.program.host).weigher(fit.program, fit.params, data)
     rows = row_count(data) or 1
     each = max(particles, diagnostics.FEWEST) * _steps(table)
@@ -205,13 +214,13 @@ def _log_weights(
     axis = _row_axis(fit.program, table, data) if size < rows else None
     if axis is None:
         found = weigh(data, particles, _chunk_seed(seed, 0))
-        return np.asarray(found if table.rows else found.reshape(particles, 1), float)
+        return np.asarray(found if table.rows else found.reshape(particles, 1))
     parts = []
     for i, at in enumerate(range(0, rows, size)):
         index = np.arange(at, at + size)
         # the last chunk is filled up with rows seen before: one shape, compiled once
         found = weigh(take(data, index % rows), particles, _chunk_seed(seed, i))
-        parts.append(np.compress(index < rows, found, axis=axis).astype(float))
+        parts.append(np.compress(index < rows, found, axis=axis))
     return np.concatenate(parts, axis=axis)
 
 

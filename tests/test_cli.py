@@ -467,6 +467,15 @@ def test_a_field_is_given_once():
         assignments(["latent=1", "latent=2"])
 
 
+def test_a_model_of_sequences_is_unrolled_on_sequences():
+    said = call("graph", "hmm", "--host", "pyro").output
+    assert "x" in said
+    sizes = [f"--set={n}=2" for n in ("latent", "rnn", "hidden", "emitter")]
+    made = [*sizes, "--host", "pyro", "--unroll", 2]
+    said = call("graph", "dkf", *made).output
+    assert "z[1]" in said
+
+
 # --- data
 
 

@@ -170,3 +170,11 @@ def test_what_cannot_be_diagnosed_is_refused() -> None:
 def test_no_rows_are_no_trouble() -> None:
     assert pareto_k(np.zeros((30, 0))).shape == (0,)
     assert psis(np.zeros((30, 0))).shape == (30, 0)
+
+
+def test_single_precision_noise_of_long_sums_is_no_tail() -> None:
+    """Log weights of an exact guide are equal but for the rounding of sums of their size."""
+    rng = np.random.default_rng(0)
+    log_w = np.full((200, 3), -2000.0) + 2e-4 * rng.normal(size=(200, 3))
+    np.testing.assert_array_equal(pareto_k(log_w.astype(np.float32)), 0.0)
+    assert (pareto_k(log_w) != 0).all()
