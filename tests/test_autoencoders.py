@@ -289,3 +289,9 @@ def test_draws_of_a_vamp_prior(host: str, vamp: Params) -> None:
 def test_fields_out_of_their_domain_are_refused(declaration: Any, wrong: dict, words: str) -> None:
     with pytest.raises(ArgumentError, match=words):
         replace(declaration, **wrong)
+
+
+def test_a_bound_of_an_autoencoder_is_refused_for_its_own_objective(host: str) -> None:
+    program = ppgm.program(Autoencoder(4, 2, hidden=(3,)), host=host)
+    with pytest.raises(EstimatorError, match="no guide.*use Reconstruction"):
+        ppgm.fit(program, {"x": np.zeros((3, 4))}, ELBO(), steps=1)

@@ -155,7 +155,7 @@ class AbstractBound(AbstractObjective):
             raise EstimatorError(
                 f"the program has no guide: {name} needs one, unless there are no latents and the "
                 "model runs without its data (arguments with the default None); give a guide",
-                use=("GAN", "ContrastiveDivergence", *_sampler(table)),
+                use=("GAN", "ContrastiveDivergence", *_without_latents(table), *_sampler(table)),
             )
 
 
@@ -280,6 +280,11 @@ class Sum(AbstractObjective):
             view.state = {**view.state, **{f"{i}/{k}": v for k, v in part.state.items()}}
             view.metrics.update(_merge(view.metrics, part.metrics, i))
         return total
+
+
+def _without_latents(table: SiteTable) -> tuple[str, ...]:
+    """Returns the objective of autoencoders, where nothing would be drawn from the prior."""
+    return () if table.select("model", "latent") else ("Reconstruction",)
 
 
 def _sampler(table: SiteTable) -> tuple[str, ...]:
