@@ -259,9 +259,9 @@ def test_inputs_act_on_the_step_to_their_own_state(host: str, rng: np.random.Gen
     assert (first.states[:, :, 1:] != second.states[:, :, 1:]).any(-1).all()
 
 
-def test_arviz_has_the_times_of_the_data(rng: np.random.Generator) -> None:
+def test_arviz_has_the_times_of_the_data(host: str, rng: np.random.Generator) -> None:
     az = pytest.importorskip("arviz")
-    fit, data, ahead, _ = case("ssm", "pyro", rng)
+    fit, data, ahead, _ = case("ssm", host, rng)
     found = ppgm.forecast(fit, data, steps=K, draws=6, ahead=ahead)
     tree = found.to_arviz()
     x = tree["predictions"]["x"]
